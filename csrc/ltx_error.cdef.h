@@ -1,0 +1,1 @@
+const char *ltx_error_text(int code);
