@@ -1,0 +1,1 @@
+"""Formats and rules: bytes and values in, bytes and values out."""
