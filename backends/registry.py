@@ -1,0 +1,47 @@
+"""From a URL's scheme to its store: entry points of the group ``ltxvfs.backends``.
+
+Each entry point is a callable from ``ReplicaURL`` to ``Store``; it is imported on first use, so
+that nobody pays for an SDK that is not asked for. Other packages may declare more of them.
+"""
+
+import os
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+
+from ltxvfs.backends.replica import ReplicaClient
+from ltxvfs.backends.store import Store
+from ltxvfs.backends.url import ReplicaURL
+from ltxvfs.core.errors import ConfigError
+
+GROUP = "ltxvfs.backends"
+
+
+def schemes() -> list[str]:
+    """Give the known schemes, sorted."""
+    return sorted({point.name for point in entry_points(group=GROUP)})
+
+
+def open_store(url: ReplicaURL | str | os.PathLike[str]) -> Store:
+    """Open the store of a URL or a bare path; raises ``ConfigError`` if none can."""
+    place = url if isinstance(url, ReplicaURL) else ReplicaURL.parse(url)
+    point = next(iter(entry_points(group=GROUP, name=place.scheme)), None)
+    if point is None:
+        known = ", ".join(f"{scheme}://" for scheme in schemes())
+        raise ConfigError(f"no store for {place.scheme}:// (known: {known})")
+    return _load(point)(place)
+
+
+def open_replica(url: ReplicaURL | str | os.PathLike[str]) -> ReplicaClient:
+    """Open the replica at a URL or a bare path; nothing is read yet."""
+    return ReplicaClient(open_store(url))
+
+
+def _load(point: EntryPoint) -> Callable[[ReplicaURL], Store]:
+    try:
+        factory: Callable[[ReplicaURL], Store] = point.load()
+    except ImportError as error:
+        raise ConfigError(
+            f"{point.name}:// needs a package that is missing ({error.name}): "
+            f"pip install 'ltxvfs[{point.name}]'"
+        ) from error
+    return factory
