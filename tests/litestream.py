@@ -1,0 +1,71 @@
+"""The real Litestream beside ours: it makes replicas and restores them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import apsw
+
+PROGRAM = Path(sys.executable).with_name("litestream")
+
+
+def run(*args, check=True):
+    """Run ``litestream`` and give the finished process."""
+    done = subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise AssertionError(f"litestream {args}: {done.stderr}{done.stdout}")
+    return done
+
+
+def restore(folder, output, **options):
+    """Restore with the real program; ``options`` are its flags."""
+    flags = [word for name, value in options.items() for word in (f"-{name}", value)]
+    run("restore", "-o", output, *flags, f"file://{folder}")
+    return Path(output).read_bytes()
+
+
+def replicate(database, folder, *flags):
+    """Replicate what was committed since the last time as one transaction, and stop."""
+    run("replicate", "-once", *flags, database, f"file://{folder}")
+
+
+class Application:
+    """A database that grows, shrinks and is replicated step by step."""
+
+    def __init__(self, folder, page_size=4096):
+        self.database = Path(folder, "app.db")
+        self.replica = Path(folder, "replica")
+        self.body_size = max(3000, page_size)
+        self.connection = apsw.Connection(os.fspath(self.database))
+        self.execute(f"PRAGMA page_size = {page_size}")
+        self.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        self.execute("PRAGMA journal_mode = wal")
+        self.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, body BLOB)")
+
+    def execute(self, sql, *bindings):
+        return self.connection.execute(sql, bindings).get
+
+    def step(self, *flags, rows=5):
+        """Insert rows and replicate them."""
+        for _ in range(rows):
+            self.execute("INSERT INTO t (body) VALUES (randomblob(?))", self.body_size)
+        replicate(self.database, self.replica, *flags)
+
+    def shrink(self):
+        """Delete most rows, give their pages back and replicate that."""
+        self.execute("DELETE FROM t WHERE id > 2")
+        self.execute("PRAGMA incremental_vacuum")
+        replicate(self.database, self.replica)
+
+    def live(self):
+        """Seven transactions: growth, a snapshot after the third, a shrink, growth again."""
+        self.step()
+        self.step()
+        self.step("-force-snapshot")
+        self.step()
+        self.shrink()
+        self.step(rows=1)
+        self.step(rows=8)
+        self.connection.close()
+        return self
