@@ -1,0 +1,1 @@
+"""Measurements beside plain SQLite and the real Litestream, in one run: ``make bench``."""
