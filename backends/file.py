@@ -5,13 +5,15 @@ import io
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from ltxvfs.backends.store import TEMP_SUFFIX, Entry, check_key, check_prefix
+from ltxvfs.backends.record_log import RecordLog
+from ltxvfs.backends.store import TEMP_SUFFIX, Entry, Record, Watch, check_key, check_prefix
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError, Conflict, Denied, NotFound, Unavailable
 from ltxvfs.core.names import FOLDERS
@@ -29,9 +31,13 @@ class FileStore:
     that a crash never leaves an object with a wrong moment.
     """
 
+    listed_moments = True
+    swaps = True
+
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.layout = FOLDERS
         self.root = Path(os.path.abspath(root))
+        self._records = RecordLog(self)
 
     @classmethod
     def from_url(cls, url: ReplicaURL) -> "FileStore":
@@ -89,6 +95,24 @@ class FileStore:
         for folder in folders:
             with suppress(FileNotFoundError):
                 sync_folder(folder)
+
+    def moment(self, key: str) -> datetime:
+        path = self._path(key)
+        with _translated(key):
+            found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise NotFound(f"{key}: no such object")
+        return _moment(found.st_mtime_ns)
+
+    def read_record(self, key: str) -> Record:
+        return self._records.read(key)
+
+    def write_record(self, key: str, data: bytes, version: str | None) -> str:
+        return self._records.write(key, data, version)
+
+    def watch(self, prefix: str) -> Watch | None:
+        check_prefix(prefix)
+        return None
 
     def close(self) -> None:
         """Hold nothing open between calls, hence nothing to close."""

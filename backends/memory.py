@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import BinaryIO
 
-from ltxvfs.backends.store import Entry, check_key, check_prefix
+from ltxvfs.backends.store import Entry, Record, Watch, check_key, check_prefix, check_record
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError, Conflict, NotFound
 from ltxvfs.core.names import FOLDERS, Layout
@@ -14,10 +14,14 @@ from ltxvfs.core.names import FOLDERS, Layout
 class MemoryStore:
     """Objects in a dict; gone with the last reference to the store."""
 
+    listed_moments = True
+    swaps = True
+
     def __init__(self, layout: Layout = FOLDERS) -> None:
         self.layout = layout
-        self._lock = threading.Lock()  # guards _objects
+        self._lock = threading.Lock()  # guards the two below
         self._objects: dict[str, tuple[bytes, datetime]] = {}
+        self._records: dict[str, Record] = {}
 
     @classmethod
     def from_url(cls, url: ReplicaURL) -> "MemoryStore":
@@ -40,12 +44,8 @@ class MemoryStore:
                 yield Entry(key, len(held[0]), held[1])
 
     def read(self, key: str, start: int = 0, size: int | None = None) -> bytes:
-        check_key(key)
-        with self._lock:
-            held = self._objects.get(key)
-        if held is None:
-            raise NotFound(f"{key} is not in the store")
-        return held[0][start : None if size is None else start + size]
+        data, _ = self._held(key)
+        return data[start : None if size is None else start + size]
 
     def write(
         self,
@@ -70,8 +70,42 @@ class MemoryStore:
             with self._lock:
                 self._objects.pop(key, None)
 
+    def moment(self, key: str) -> datetime:
+        return self._held(key)[1]
+
+    def read_record(self, key: str) -> Record:
+        check_key(key)
+        with self._lock:
+            record = self._records.get(key)
+        if record is None:
+            raise NotFound(f"{key} is not in the store")
+        return record
+
+    def write_record(self, key: str, data: bytes, version: str | None) -> str:
+        check_key(key)
+        check_record(data)
+        with self._lock:
+            record = self._records.get(key)
+            if (record.version if record else None) != version:
+                raise Conflict(f"{key} was changed by another writer")
+            new = str(int(version or 0) + 1)
+            self._records[key] = Record(data, new)
+        return new
+
+    def watch(self, prefix: str) -> Watch | None:
+        check_prefix(prefix)
+        return None
+
     def close(self) -> None:
         """Keep the objects: another user of a named store may still need them."""
+
+    def _held(self, key: str) -> tuple[bytes, datetime]:
+        check_key(key)
+        with self._lock:
+            held = self._objects.get(key)
+        if held is None:
+            raise NotFound(f"{key} is not in the store")
+        return held
 
 
 _named_lock = threading.Lock()  # guards _named

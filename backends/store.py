@@ -1,19 +1,22 @@
 """The contract of a store: bytes by key, and nothing about LTX.
 
 A store keeps objects under keys such as ``ltx/0/name``. Everything that knows of levels and
-transactions is written once above it, in ``ltxvfs.backends.replica``. Stores may be used from
+transactions is written once above it, in ``ltxvfs.backends.replica``. Beside them it keeps
+*records*, small objects that are only swapped: what leases are made of. Stores may be used from
 several threads at once. They raise ``ReplicaError`` and its children, never their SDK's errors.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, Self
 
 from ltxvfs.core.names import Layout
 
 TEMP_SUFFIX = ".tmp"
 """Names that end so are unfinished objects, of ours or of Litestream's: never keys."""
+
+RECORD_SIZE_MAX = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +28,44 @@ class Entry:
     modified: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record's bytes, and the version to swap it with: opaque, of this store only."""
+
+    data: bytes
+    version: str
+
+
+class Watch(Protocol):
+    """Notice of changes below a prefix; used by one thread, a context manager."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until something changed since the last wait, or the watch began: True.
+
+        False when the time is over. True without a change is allowed, but rare.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop watching; may be called twice, and by another thread to end its ``wait``."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
 class Store(Protocol):
-    """Where objects live; see each verb for its guarantee."""
+    """Where objects live; see each verb for its guarantee.
+
+    ``listed_moments`` says whether ``list`` gives each object its own moment; where not, it is
+    roughly the time of the upload, and ``moment`` is exact. ``swaps`` says whether records are
+    to be had at all.
+    """
 
     layout: Layout
+    listed_moments: bool
+    swaps: bool
 
     def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
         """Yield the finished objects whose key begins with ``prefix`` and is above ``after``.
@@ -66,6 +103,32 @@ class Store(Protocol):
         """Delete objects; those already gone are no error."""
         ...
 
+    def moment(self, key: str) -> datetime:
+        """Give an object's exact moment, in one request. Raises ``NotFound``."""
+        ...
+
+    def read_record(self, key: str) -> Record:
+        """Read a record. Raises ``NotFound``.
+
+        A key is either a record's or an object's, never both. Whether listings show what a record
+        is kept in differs from store to store.
+        """
+        ...
+
+    def write_record(self, key: str, data: bytes, version: str | None) -> str:
+        """Replace a record that still has ``version`` (``None``: that is absent).
+
+        Gives its new version; raises ``Conflict`` if it changed, came or went meanwhile. Of
+        several writers with one version exactly one wins. ``data`` is 1 byte to 64 KiB, and never
+        what the record held before: a version may be made of the bytes alone. Records are never
+        deleted.
+        """
+        ...
+
+    def watch(self, prefix: str) -> Watch | None:
+        """Watch for changes below ``prefix``; ``None`` where the store cannot tell: poll."""
+        ...
+
     def close(self) -> None:
         """Give connections back; may be called twice."""
         ...
@@ -78,6 +141,13 @@ def check_key(key: str) -> str:
     if bad or key.endswith(TEMP_SUFFIX):
         raise ValueError(f"{key!r} is not a key of a store")
     return key
+
+
+def check_record(data: bytes) -> bytes:
+    """Give the data back if every store can hold it as a record, else raise ``ValueError``."""
+    if not 1 <= len(data) <= RECORD_SIZE_MAX:
+        raise ValueError(f"a record is 1 to {RECORD_SIZE_MAX} bytes, not {len(data)}")
+    return data
 
 
 def check_prefix(prefix: str) -> str:
