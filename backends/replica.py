@@ -42,7 +42,12 @@ class ReplicaClient:
 
     def read_ltx_file(self, info: FileInfo, offset: int = 0, size: int | None = None) -> bytes:
         """Read a range of a file; shorter only at its end. Raises ``NotFound``."""
-        return self.store.read(self._key(info), offset, size)
+        data = self.store.read(self._key(info), offset, size)
+        if size is not None and len(data) > size:
+            # A server that ignores ranges: its bytes are not those that were asked for.
+            name = file_name(info.min_txid, info.max_txid)
+            raise FormatError(name, "the store gave more bytes than asked for", offset=offset)
+        return data
 
     def open_ltx_file(self, info: FileInfo, offset: int = 0, size: int | None = None) -> BinaryIO:
         """Open a range of a file as a stream of ranged reads; raises ``NotFound`` when read."""
@@ -77,12 +82,15 @@ class ReplicaClient:
         """Delete everything in the store, foreign objects as well."""
         self.store.delete([entry.key for entry in self.store.list("")])
 
+    def newest(self) -> FileInfo | None:
+        """Give the file with the highest TXID, of the lowest level that has it; ``None``: empty."""
+        files = (info for level in LEVELS for info in self.ltx_files(level))
+        return max(files, key=lambda info: info.max_txid, default=None)
+
     def max_txid(self) -> TXID:
         """Give the highest TXID over all levels, 0 for an empty replica."""
-        return max(
-            (info.max_txid for level in LEVELS for info in self.ltx_files(level)),
-            default=TXID(0),
-        )
+        newest = self.newest()
+        return TXID(0) if newest is None else newest.max_txid
 
     def close(self) -> None:
         """Close the store; may be called twice."""

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ltxvfs.backends.replica import ReplicaClient
-from ltxvfs.core.errors import Conflict, Error, FencedError, NotFound
-from ltxvfs.core.header import HEADER_SIZE, TRAILER_SIZE
+from ltxvfs.core.errors import Conflict, Error, FencedError
+from ltxvfs.core.header import HEADER_SIZE, TRAILER_SIZE, Header
 from ltxvfs.core.types import TXID, FileInfo
 from ltxvfs.door import lib
 from ltxvfs.folder import Folder
@@ -106,8 +106,9 @@ class Uploader:
             if lib.ltx_upload_elect(self._handle):
                 return _ELECTION_S
             self._look_again = False
-            remote = self._replica.max_txid()
-            if remote in self._folder.sealed() and not self._is_ours(remote):
+            newest = self._replica.newest()
+            remote = TXID(0) if newest is None else newest.max_txid
+            if newest is not None and not self._may_be_ours(newest):
                 log.warning("%s: the replica's %s is another writer's", self._name, remote)
                 self._begin_anew(remote)
             elif not self._strays(remote):
@@ -149,28 +150,42 @@ class Uploader:
             with path.open("rb") as file:
                 self._replica.write_ltx_file(0, txid, txid, file, if_absent=True)
         except Conflict as error:
-            if not self._is_ours(txid):
+            if not self._is_ours(txid, path.stat().st_size):
                 raise FencedError(
                     f"{self._name}: the replica already has another TXID {txid}: a second writer "
                     "uses it; stop one of the two, then reopen the database"
                 ) from error
 
-    def _is_ours(self, txid: TXID) -> bool:
-        """Whether the replica's file is the local one: size, header, checksum in the trailer."""
+    def _may_be_ours(self, newest: FileInfo) -> bool:
+        """Whether the replica's newest file is of the same history as the local one of its TXID."""
+        txid = newest.max_txid
+        if txid not in self._folder.sealed():
+            return True
         path = self._folder.sealed_path(txid)
-        info = FileInfo(0, txid, txid, path.stat().st_size, datetime.now(UTC))
-        end = info.size - TRAILER_SIZE
-        try:
-            with path.open("rb") as local:
-                head = local.read(HEADER_SIZE)
-                local.seek(end)
-                tail = local.read()
-            return (
-                self._replica.read_ltx_file(info, 0, HEADER_SIZE) == head
-                and self._replica.read_ltx_file(info, end, TRAILER_SIZE + 1) == tail
-            )
-        except NotFound:
-            return False
+        if newest.level == 0:
+            return newest.size == path.stat().st_size and self._is_ours(txid, newest.size)
+        # It was compacted since, and keeps of its last transaction what two writers hardly share.
+        with path.open("rb") as file:
+            local = Header.unpack(file.read(HEADER_SIZE), path.name)
+        header = Header.unpack(self._replica.read_ltx_file(newest, 0, HEADER_SIZE), path.name)
+        return (header.page_size, header.commit, header.timestamp_ms) == (
+            local.page_size,
+            local.commit,
+            local.timestamp_ms,
+        )
+
+    def _is_ours(self, txid: TXID, size: int) -> bool:
+        """Whether the replica's file is the local one: size, header, checksum in the trailer."""
+        info = FileInfo(0, txid, txid, size, datetime.now(UTC))
+        end = size - TRAILER_SIZE
+        with self._folder.sealed_path(txid).open("rb") as local:
+            head = local.read(HEADER_SIZE)
+            local.seek(end)
+            tail = local.read()
+        return (
+            self._replica.read_ltx_file(info, 0, HEADER_SIZE) == head
+            and self._replica.read_ltx_file(info, end, TRAILER_SIZE + 1) == tail
+        )
 
     def _announce(self, txid: TXID) -> None:
         lib.ltx_upload_done(self._handle, self._replica_id, txid)

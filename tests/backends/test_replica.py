@@ -134,3 +134,14 @@ def test_a_txid_is_exactly_sixteen_hex_digits(text):
 
 def test_a_txid_prints_as_litestream_prints_it():
     assert f"{TXID(0xABC)}" == str(TXID.parse("0000000000000ABC")) == "0000000000000abc"
+
+
+def test_more_bytes_than_asked_for_are_an_error():
+    class IgnoresRanges(MemoryStore):
+        def read(self, key, start=0, size=None):
+            return super().read(key)
+
+    client = ReplicaClient(IgnoresRanges())
+    info = client.write_ltx_file(0, 1, 1, ltx(3_000_000))
+    with pytest.raises(FormatError, match="more bytes"), client.open_ltx_file(info) as stream:
+        stream.read()

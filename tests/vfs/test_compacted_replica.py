@@ -1,0 +1,56 @@
+"""A replica whose raw transactions were compacted away while nobody wrote: gone on with."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from faults.campaign import live_through, merge
+from replicated import Replicated, live
+
+import ltxvfs
+from ltxvfs.backends.registry import open_replica
+from ltxvfs.core.types import TXID
+
+
+def written(app: Replicated, times: int) -> None:
+    con = app.connect(sync_interval=60)
+    con.execute("CREATE TABLE IF NOT EXISTS t(x)")
+    for _ in range(times):
+        con.execute("INSERT INTO t VALUES (randomblob(9000))")
+        ltxvfs.wait(con, 10)
+    con.close()
+    app.await_retirement()
+
+
+def test_the_chain_goes_on_behind_a_compacted_file(
+    app: Replicated, caplog: pytest.LogCaptureFixture
+) -> None:
+    written(app, 3)
+    with open_replica(app.url) as client:
+        merge(client, 1, 1, 3)
+    with caplog.at_level(logging.WARNING):
+        written(app, 1)
+    assert not caplog.records
+    with open_replica(app.url) as client:
+        (info,) = client.ltx_files(0)
+    assert info.max_txid == 4
+    assert info.size < 20_000, "a change, not a full image"
+    assert app.restored(TXID(4)) == app.restored_by_litestream(TXID(4))
+
+
+def test_another_history_is_told_from_ours_after_its_compaction(
+    app: Replicated, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    written(app, 3)
+    (tmp_path / "other").mkdir()
+    other = live_through(tmp_path / "other", seed=3)
+    with open_replica(app.url) as client:
+        client.delete_all()
+        for txid in (1, 2, 3):
+            client.write_ltx_file(0, txid, txid, other.files[TXID(txid)])
+        merge(client, 1, 1, 3)
+    written(app, 1)
+    assert "another writer's" in caplog.text
+    con = app.connect()
+    ltxvfs.wait(con, 10)
+    assert app.restored() == live(con)
