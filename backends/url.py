@@ -1,6 +1,7 @@
 """The URL of a replica: text in, a typed value out; no store is opened here."""
 
 import os
+import posixpath
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -57,6 +58,12 @@ class ReplicaURL:
         """The URL without credentials and options: fit for logs and errors."""
         port = "" if self.port is None else f":{self.port}"
         return f"{self.scheme}://{self.host}{port}{self.path}"
+
+    @property
+    def prefix(self) -> str:
+        """What keys begin with in a bucket: the path cleaned as Litestream does, empty or ``a/``."""
+        path = posixpath.normpath("/" + self.path).strip("/")
+        return f"{path}/" if path else ""
 
     def refuse_options(self, known: Collection[str] = ()) -> None:
         """Raise ``ConfigError`` for an option that this store does not know."""

@@ -1,4 +1,4 @@
-"""Moments as people write them: RFC 3339, or relative to a now that the caller gives."""
+"""Moments as text: RFC 3339, or relative to a now that the caller gives."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -40,6 +40,23 @@ def parse_moment(text: str, now: datetime) -> datetime:
     raise ValueError(
         f"{text!r} is no moment: write 2026-01-31T15:04:05Z (with its zone) or '5 minutes ago'"
     )
+
+
+def parse_rfc3339(text: str) -> datetime:
+    """Read a moment as programs write it; aware, in UTC, cut to microseconds.
+
+    Raises ``ValueError``.
+    """
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no moment of RFC 3339")
+    return _exact(match)
+
+
+def format_rfc3339(moment: datetime) -> str:
+    """Write an aware moment as Litestream does: in UTC, with no zeros at the fraction's end."""
+    plain = moment.astimezone(UTC).replace(tzinfo=None)
+    return plain.isoformat(timespec="microseconds").rstrip("0").rstrip(".") + "Z"
 
 
 def _exact(match: re.Match[str]) -> datetime:

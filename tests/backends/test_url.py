@@ -22,6 +22,14 @@ def test_a_host_that_is_no_dns_name_stays_whole():
     assert ReplicaURL.parse("nats://[::1]:4222/bucket").host == "[::1]"
 
 
+@pytest.mark.parametrize(
+    ("path", "prefix"),
+    [("", ""), ("/", ""), ("/a", "a/"), ("/a//b/./c/../d/", "a/b/d/"), ("/../a%20b", "a b/")],
+)
+def test_the_prefix_of_keys_is_the_path_made_clean(path, prefix):
+    assert ReplicaURL.parse(f"gs://bucket{path}").prefix == prefix
+
+
 def test_secrets_stay_out_of_repr_and_errors():
     assert "hidden" not in repr(ReplicaURL.parse("s3://user:hidden@bucket?key=hidden"))
     for text in ("s3://user:hidden@host?hidden", "s3://[hidden/x", "s3://u@h/?a=hidden&a=hidden"):

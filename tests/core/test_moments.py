@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ltxvfs.core.moments import parse_moment
+from ltxvfs.core.moments import format_rfc3339, parse_moment, parse_rfc3339
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=timezone(timedelta(hours=2)))
 
@@ -72,3 +72,31 @@ def test_what_isoformat_writes_in_utc_is_read_back(moment):
     utc = moment.astimezone(UTC)
     assert parse_moment(utc.isoformat(), NOW) == utc
     assert parse_moment(utc.isoformat().replace("+00:00", "Z"), NOW) == utc
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (datetime(2026, 1, 2, 3, 4, 0, tzinfo=UTC), "2026-01-02T03:04:00Z"),
+        (datetime(2026, 1, 2, 3, 4, 5, 520_000, tzinfo=UTC), "2026-01-02T03:04:05.52Z"),
+        (
+            datetime(2026, 1, 2, 0, 0, 0, 1, timezone(timedelta(hours=2))),
+            "2026-01-01T22:00:00.000001Z",
+        ),
+        (datetime(1, 1, 1, tzinfo=UTC), "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_moments_are_written_as_litestream_writes_them(moment, text):
+    assert format_rfc3339(moment) == text
+    assert parse_rfc3339(text) == moment
+
+
+def test_nanoseconds_are_cut_to_microseconds():
+    moment = datetime(2026, 1, 2, 3, 4, 5, 123_456, tzinfo=UTC)
+    assert parse_rfc3339("2026-01-02T03:04:05.123456789Z") == moment
+
+
+@pytest.mark.parametrize("text", ["", "now", "5 minutes ago", " 2026-01-02T03:04:05Z"])
+def test_what_people_write_is_no_rfc3339(text):
+    with pytest.raises(ValueError, match="no moment of RFC 3339"):
+        parse_rfc3339(text)
