@@ -61,7 +61,7 @@ class ReplicaURL:
 
     @property
     def prefix(self) -> str:
-        """What keys begin with in a bucket: the path cleaned as Litestream does, empty or ``a/``."""
+        """What keys begin with in a bucket: the path as Litestream cleans it, empty or ``a/``."""
         path = posixpath.normpath("/" + self.path).strip("/")
         return f"{path}/" if path else ""
 
