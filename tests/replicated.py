@@ -39,10 +39,7 @@ class Replicated:
 
     def await_retirement(self) -> None:
         """Wait until the database's background threads, without a connection, have ended."""
-        deadline = time.monotonic() + 10
-        while databases().find(self.path) is not None:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        await_retirement(self.path)
 
     def txids(self) -> list[tuple[TXID, TXID]]:
         """Ranges of the files of level 0 in the replica, ascending."""
@@ -62,6 +59,14 @@ class Replicated:
         output = self.path.with_name(f"{self.path.name}-restored-{self._restored}")
         litestream.restore(self.replica, output, **({} if txid is None else {"txid": txid}))
         return _taken(output)
+
+
+def await_retirement(path: Path) -> None:
+    """Wait until nothing of this process works on a database that no connection has open."""
+    deadline = time.monotonic() + 10
+    while databases().find(path) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def _taken(output: Path) -> bytes:
