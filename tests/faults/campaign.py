@@ -30,6 +30,7 @@ from ltxvfs.core.plan import plan_restore
 from ltxvfs.core.types import LEVELS, TXID, FileInfo
 from ltxvfs.door import ffi, lib
 from ltxvfs.folder import Folder
+from ltxvfs.restoration import RestoreResult
 from ltxvfs.uploader import Uploader
 
 PAGE_SIZES = (4096, 512, 1024)
@@ -175,10 +176,7 @@ class Run:
         output = self._folder / "restored.db"
 
         def restore() -> None:
-            with patch.object(restoration, "open_replica", lambda _url: _Borrowed(self._store)):
-                result = restoration.restore(
-                    "memory://of-the-run", output, force=True, parallelism=1, **options
-                )
+            result = restore_from(self._store, output, parallelism=1, **options)
             assert result.txid is not None
             assert output.read_bytes() == self._life.states[result.txid]
             if result.txid < expected:
@@ -199,11 +197,17 @@ class Run:
         raise self.errors[-1]
 
 
-class _Borrowed(ReplicaClient):
+def restore_from(store: Store, output: Path, **options: Any) -> RestoreResult:
+    """Restore from a store that stays open; no URL leads to one with a fault."""
+    with patch.object(restoration, "open_replica", lambda _url: Borrowed(store)):
+        return restoration.restore("memory://a-store", output, force=True, **options)
+
+
+class Borrowed(ReplicaClient):
     """A client whose store somebody else owns."""
 
     def close(self) -> None:
-        pass
+        """Leave it open."""
 
 
 def held(store: Store) -> TXID:
