@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from servers import nats
 from servers.place import Place
 
 
@@ -27,6 +28,7 @@ def file(folder: Path) -> Iterator[Place]:
 STORES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
     "memory": memory,
     "file": file,
+    "nats": nats.place,
 }
 """From a store's name to the place of its tests, given an empty folder."""
 

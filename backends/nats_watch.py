@@ -1,0 +1,106 @@
+"""Notice of new objects below a prefix of a NATS bucket, pushed by the server."""
+
+import threading
+import time
+from contextlib import suppress
+from typing import Self
+
+from nats.aio.msg import Msg
+
+from ltxvfs.backends import nats_objects as objects
+from ltxvfs.backends.event_loop import EventLoop
+from ltxvfs.backends.nats_bucket import Bucket, Delivery
+from ltxvfs.backends.nats_link import status
+from ltxvfs.core.errors import ReplicaError, Unavailable
+
+_HEARTBEAT_S = 5
+_SILENCE_S_MAX = 3 * _HEARTBEAT_S
+_RETRY_S = 1.0
+
+
+class NatsWatch:
+    """A consumer of a bucket's new metadata messages; it begins with the constructor.
+
+    The server sends them once they are stored, so a listing after ``wait`` shows them. When the
+    connection is lost or the server goes silent, the consumer is made anew, and ``wait`` says True:
+    something may have come meanwhile. A plain deletion leaves no message and is not told.
+    """
+
+    def __init__(self, loop: EventLoop, bucket: Bucket, prefix: str) -> None:
+        self._loop = loop
+        self._bucket = bucket
+        self._prefix = prefix
+        self._woken = threading.Event()
+        self._changed = False
+        self._closed = False
+        self._heard_at = 0.0
+        self._delivery: Delivery | None = None
+        loop.run(self._begin())
+
+    def wait(self, timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while not self._closed:
+            changed, self._changed = self._changed, False
+            if changed:
+                return True
+            if self._delivery is None or self._is_silent():
+                self._changed = self._begin_again()
+                pause_s = 0.0 if self._changed else _RETRY_S
+            else:
+                pause_s = _HEARTBEAT_S
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 and not self._changed:
+                return False
+            self._woken.wait(min(pause_s, max(left_s, 0.0)))
+            self._woken.clear()
+        return False
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._woken.set()
+            with suppress(ReplicaError):
+                self._loop.run(self._end())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _is_silent(self) -> bool:
+        return time.monotonic() > self._heard_at + _SILENCE_S_MAX
+
+    def _begin_again(self) -> bool:
+        try:
+            self._loop.run(self._begin())
+        except Unavailable:
+            return False
+        return True
+
+    async def _begin(self) -> None:
+        await self._end()
+        self._heard_at = time.monotonic()
+        config = {
+            "filter_subject": objects.all_info_subjects(self._bucket.name),
+            "deliver_policy": "new",
+            "idle_heartbeat": _HEARTBEAT_S * 1_000_000_000,
+        }
+        self._delivery = await self._bucket.deliver(config, self._receive)
+
+    async def _end(self) -> None:
+        delivery, self._delivery = self._delivery, None
+        if delivery is not None:
+            await delivery.end()
+
+    def _receive(self, message: Msg | None) -> None:
+        """Take a message, on the loop's thread."""
+        self._heard_at = time.monotonic()
+        if message is None:
+            self._delivery = None
+        elif status(message) == 0:
+            name = objects.name_of(message.subject)
+            if name is None or not name.startswith(self._prefix):
+                return
+            self._changed = True
+        self._woken.set()

@@ -1,0 +1,104 @@
+"""nats-server with JetStream, in as many ways of asking who one is as it knows."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.request import urlopen
+
+import nats
+from nats.aio.client import Client
+from servers.place import Place
+from servers.process import free_ports, running
+
+USER = "test"
+PASSWORD = "testpass"
+BY_PASSWORD = {"authorization": {"users": [{"user": USER, "password": PASSWORD}]}}
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server; what is done with ``run`` goes past the store, with nats-py alone."""
+
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def url(self, bucket: str, userinfo: str = f"{USER}:{PASSWORD}@") -> str:
+        return f"nats://{userinfo}{self.address}/{bucket}"
+
+    def run(self, work: Callable[[Client], Awaitable[_T]], **login: Any) -> _T:
+        async def main() -> _T:
+            login.setdefault("user", USER)
+            login.setdefault("password", PASSWORD)
+            client = await nats.connect(f"nats://{self.address}", **login)
+            try:
+                return await work(client)
+            finally:
+                await client.close()
+
+        return asyncio.run(main())
+
+    def make_bucket(self, bucket: str, **login: Any) -> None:
+        async def make(client: Client) -> None:
+            await client.jetstream().create_object_store(bucket)
+
+        self.run(make, **login)
+
+
+@contextmanager
+def serving(
+    folder: Path,
+    settings: Mapping[str, Any] = BY_PASSWORD,
+    *,
+    port: int = 0,
+    jetstream: bool = True,
+) -> Iterator[Server]:
+    """Run a server with these settings (its configuration file takes JSON)."""
+    own, monitor = free_ports(2)
+    port = port or own
+    config: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": port,
+        "http": f"127.0.0.1:{monitor}",
+        **settings,
+    }
+    if jetstream:
+        config["jetstream"] = {"store_dir": str(folder / "js"), "max_file": "4G"}
+    path = folder / "nats.conf"
+    path.write_text(json.dumps(config, indent=1))
+    command = [Path(sys.executable).parent / "nats-server", "-c", path]
+    with running(command, folder, lambda: _is_healthy(monitor)):
+        yield Server(port)
+
+
+@contextmanager
+def place(folder: Path) -> Iterator[Place]:
+    """Give each replica a bucket of its own: Litestream's always begins at the root of one."""
+    with serving(folder) as server:
+
+        def url(name: str) -> str:
+            server.make_bucket(name)
+            return server.url(name)
+
+        def litestream(text: str) -> dict[str, Any]:
+            plain = text.replace(f"{USER}:{PASSWORD}@", "")
+            return {"type": "nats", "url": plain, "username": USER, "password": PASSWORD}
+
+        yield Place("nats", url, address=server.address, litestream=litestream)
+
+
+def _is_healthy(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
