@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # Where the name to import is not the name to install.
-DISTRIBUTIONS = {"yaml": "PyYAML"}
+DISTRIBUTIONS = {"nats": "nats-py", "yaml": "PyYAML"}
 FOLDERS = {"vfs": "ltxvfs", "core": "ltxvfs.core", "backends": "ltxvfs.backends"}
 
 
