@@ -63,9 +63,14 @@ class Store(Protocol):
     to be had at all.
     """
 
-    layout: Layout
-    listed_moments: bool
-    swaps: bool
+    @property
+    def layout(self) -> Layout: ...
+
+    @property
+    def listed_moments(self) -> bool: ...
+
+    @property
+    def swaps(self) -> bool: ...
 
     def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
         """Yield the finished objects whose key begins with ``prefix`` and is above ``after``.

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from servers import nats
+from servers import nats, seaweedfs
 from servers.place import Place
 
 
@@ -29,6 +29,7 @@ STORES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
     "memory": memory,
     "file": file,
     "nats": nats.place,
+    "s3": seaweedfs.place,
 }
 """From a store's name to the place of its tests, given an empty folder."""
 

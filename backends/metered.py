@@ -1,0 +1,100 @@
+"""A store that counts what is asked of it."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import BinaryIO, TypeVar
+
+from ltxvfs.backends.store import Entry, Store
+from ltxvfs.backends.wrapper import Wrapper
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class VerbUsage:
+    """How often a verb was tried, how often it raised, and for how long it ran in all."""
+
+    calls: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a store was used for up to a moment; by verb, each try counted by itself."""
+
+    verbs: Mapping[str, VerbUsage] = field(default_factory=lambda: MappingProxyType({}))
+    bytes_read: int = 0
+    bytes_written: int = 0
+
+    @property
+    def calls(self) -> int:
+        """The tries of all verbs."""
+        return sum(usage.calls for usage in self.verbs.values())
+
+    @property
+    def failures(self) -> int:
+        """The tries that raised, a missing object included."""
+        return sum(usage.failures for usage in self.verbs.values())
+
+
+class Metered(Wrapper):
+    """Counts each verb; an entry of a listing counts as a call only where it is awaited."""
+
+    def __init__(self, inner: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(inner)
+        self._clock = clock
+        self._lock = threading.Lock()  # guards _usage
+        self._usage = Usage()
+
+    @property
+    def usage(self) -> Usage:
+        """The counts up to now: a value that does not change any more."""
+        with self._lock:
+            return self._usage
+
+    def run(self, verb: str, work: Callable[[], T]) -> T:
+        begun = self._clock()
+        failed = 1
+        try:
+            result = work()
+            failed = 0
+            return result
+        finally:
+            self._count(verb, failed, self._clock() - begun)
+
+    def read(self, key: str, start: int = 0, size: int | None = None) -> bytes:
+        data = super().read(key, start, size)
+        self._add(bytes_read=len(data))
+        return data
+
+    def write(
+        self,
+        key: str,
+        source: bytes | BinaryIO,
+        *,
+        if_absent: bool = False,
+        modified: datetime | None = None,
+    ) -> Entry:
+        entry = super().write(key, source, if_absent=if_absent, modified=modified)
+        self._add(bytes_written=entry.size)
+        return entry
+
+    def _count(self, verb: str, failed: int, seconds: float) -> None:
+        with self._lock:
+            old = self._usage.verbs.get(verb, VerbUsage())
+            new = VerbUsage(old.calls + 1, old.failures + failed, old.seconds + seconds)
+            verbs = MappingProxyType({**self._usage.verbs, verb: new})
+            self._usage = replace(self._usage, verbs=verbs)
+
+    def _add(self, *, bytes_read: int = 0, bytes_written: int = 0) -> None:
+        with self._lock:
+            self._usage = replace(
+                self._usage,
+                bytes_read=self._usage.bytes_read + bytes_read,
+                bytes_written=self._usage.bytes_written + bytes_written,
+            )

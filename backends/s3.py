@@ -1,0 +1,267 @@
+"""A store in an S3 bucket, Amazon's or any other, in Litestream's layout."""
+
+import io
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, BinaryIO
+
+from ltxvfs.backends.per_process import PerProcess
+from ltxvfs.backends.record_log import RecordLog
+from ltxvfs.backends.retry import Retry
+from ltxvfs.backends.s3_client import BehindEnd, error_of_answer, make_client, translated
+from ltxvfs.backends.s3_listing import by_key, safe_start
+from ltxvfs.backends.s3_settings import S3Settings
+from ltxvfs.backends.s3_upload import PARTS_MAX, Upload
+from ltxvfs.backends.store import (
+    TEMP_SUFFIX,
+    Entry,
+    Record,
+    Watch,
+    check_key,
+    check_prefix,
+    check_record,
+)
+from ltxvfs.backends.url import ReplicaURL
+from ltxvfs.core.errors import ConfigError, Conflict, NotFound, Unavailable
+from ltxvfs.core.moments import format_rfc3339, parse_rfc3339
+from ltxvfs.core.names import HEX_FOLDERS
+
+_TIMESTAMP = "litestream-timestamp"
+_DELETED_AT_ONCE = 1000
+
+
+class S3Store:
+    """Objects below ``settings.root`` in one bucket.
+
+    An object's moment is in its metadata, which listings do not show. The client is made at the
+    first request, which may have to ask for the bucket's region, and again after a fork.
+    """
+
+    listed_moments = False
+
+    def __init__(self, settings: S3Settings) -> None:
+        self.layout = HEX_FOLDERS
+        self.settings = settings
+        self._client: PerProcess[Any] = PerProcess(lambda: make_client(settings))
+        self._retry = Retry()
+        self._bucket = settings.bucket
+        self._sealed = _sealed(settings)
+        self._records = None if settings.swaps_by_etag else RecordLog(self)
+        self._swaps: bool | None = None
+
+    @classmethod
+    def from_url(cls, url: ReplicaURL) -> "S3Store":
+        """Open ``s3://bucket/path?endpoint=...``, with credentials from the environment."""
+        return cls(S3Settings.from_url(url))
+
+    @property
+    def swaps(self) -> bool:
+        """Tried out at the first look: not a few servers ignore conditions, and overwrite.
+
+        Amazon's own is known to be right. Raises what a request may raise.
+        """
+        if self._swaps is None:
+            self._swaps = self.settings.endpoint is None or self._heeds_conditions()
+        return self._swaps
+
+    def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        check_prefix(prefix)
+        return by_key(
+            (entry for entry in self._entries(prefix, after) if entry.key > after), prefix
+        )
+
+    def read(self, key: str, start: int = 0, size: int | None = None) -> bytes:
+        if size == 0:
+            self.moment(key)
+            return b""
+        span = {} if start == 0 and size is None else {"Range": _range(start, size)}
+        data, _ = self._get(key, span)
+        return data
+
+    def write(
+        self,
+        key: str,
+        source: bytes | BinaryIO,
+        *,
+        if_absent: bool = False,
+        modified: datetime | None = None,
+    ) -> Entry:
+        moment = modified or datetime.now(UTC)
+        condition = {"IfNoneMatch": "*"} if if_absent else {}
+        size = _size(source)
+        if size <= self.settings.part_size:
+            data = source if isinstance(source, bytes) else source.read(size)
+            self._put(key, data, moment, condition)
+        else:
+            stream = io.BytesIO(source) if isinstance(source, bytes) else source
+            self._upload(key, size).run(stream, self._described(moment), condition)
+        return Entry(key, size, moment)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        left = iter(keys)
+        while batch := list(islice(left, _DELETED_AT_ONCE)):
+            objects = [{"Key": self._name(key)} for key in batch]
+            with translated(batch[0]):
+                answer: Any = self._client.get().delete_objects(
+                    Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
+                )
+            for refusal in answer.get("Errors", ()):
+                error = error_of_answer(str(refusal.get("Key")), {"Error": refusal})
+                if not isinstance(error, NotFound):
+                    raise error
+
+    def moment(self, key: str) -> datetime:
+        name = self._name(key)
+        with translated(key):
+            answer = self._client.get().head_object(Bucket=self._bucket, Key=name, **self._sealed)
+        text = answer["Metadata"].get(_TIMESTAMP, "")
+        return _parse_moment(text) or answer["LastModified"].astimezone(UTC)
+
+    def read_record(self, key: str) -> Record:
+        if self._records:
+            return self._records.read(key)
+        return Record(*self._get(key, {}))
+
+    def write_record(self, key: str, data: bytes, version: str | None) -> str:
+        if self._records:
+            return self._records.write(key, data, version)
+        condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
+        try:
+            return self._put(key, check_record(data), datetime.now(UTC), condition)
+        except NotFound:
+            raise Conflict(f"{key}: there is no such record") from None
+
+    def watch(self, prefix: str) -> Watch | None:
+        check_prefix(prefix)
+        return None
+
+    def close(self) -> None:
+        self._retry.stop()
+        client = self._client.take()
+        if client is not None:
+            client.close()
+
+    def _name(self, key: str) -> str:
+        return self.settings.root + check_key(key)
+
+    def _entries(self, prefix: str, after: str) -> Iterator[Entry]:
+        root = self.settings.root
+        request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": root + prefix}
+        start = safe_start(prefix, after)
+        if start:
+            request["StartAfter"] = root + start
+        while True:
+            with translated(prefix or self._bucket):
+                page = self._client.get().list_objects_v2(**request)
+            for found in page.get("Contents", ()):
+                key = found["Key"].removeprefix(root)
+                if not key.endswith(("/", TEMP_SUFFIX)):
+                    yield Entry(key, found["Size"], found["LastModified"].astimezone(UTC))
+            if not page.get("IsTruncated"):
+                return
+            request["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _get(self, key: str, span: dict[str, str]) -> tuple[bytes, str]:
+        """Read a range and the version it is of; nothing where it begins behind the end."""
+        name = self._name(key)
+        client = self._client.get()
+        try:
+            with translated(key):
+                answer = client.get_object(Bucket=self._bucket, Key=name, **span, **self._sealed)
+                with answer["Body"] as body:
+                    data = body.read()
+        except BehindEnd:
+            return b"", ""
+        if len(data) != _promised_size(answer):
+            raise Unavailable(f"{key}: the answer was cut off")
+        return data, answer["ETag"]
+
+    def _put(self, key: str, data: bytes, moment: datetime, condition: dict[str, str]) -> str:
+        request: dict[str, Any] = {**self._described(moment), **self._sealed, **condition}
+        name = self._name(key)
+        with translated(key):
+            answer = self._client.get().put_object(
+                Bucket=self._bucket, Key=name, Body=data, **request
+            )
+        return str(answer["ETag"])
+
+    def _upload(self, key: str, size: int) -> Upload:
+        part_size = max(self.settings.part_size, -(-size // PARTS_MAX))
+        return Upload(
+            self._client.get(),
+            self._bucket,
+            self._name(key),
+            part_size=part_size,
+            concurrency=self.settings.concurrency,
+            sealed=self._sealed,
+            retry=self._retry,
+        )
+
+    def _described(self, moment: datetime) -> dict[str, Any]:
+        """Give what a new object is told of itself."""
+        described: dict[str, Any] = {
+            "ContentType": "application/octet-stream",
+            "Metadata": {_TIMESTAMP: format_rfc3339(moment)},
+        }
+        if self.settings.storage_class:
+            described["StorageClass"] = self.settings.storage_class
+        if self.settings.encryption.kms_key_id:
+            described["ServerSideEncryption"] = "aws:kms"
+            described["SSEKMSKeyId"] = self.settings.encryption.kms_key_id
+        return described
+
+    def _heeds_conditions(self) -> bool:
+        """Try on an object of no meaning whether the server refuses what it has to refuse."""
+        key = f"ltxvfs-probe-{secrets.token_hex(8)}"
+        conditions = [{"IfNoneMatch": "*"}]
+        if self.settings.swaps_by_etag:
+            conditions.append({"IfMatch": '"00000000000000000000000000000000"'})
+        self._put(key, b"1", datetime.now(UTC), {})
+        try:
+            return all(self._refuses(key, condition) for condition in conditions)
+        finally:
+            self.delete([key])
+
+    def _refuses(self, key: str, condition: dict[str, str]) -> bool:
+        try:
+            self._put(key, b"2", datetime.now(UTC), condition)
+        except Conflict:
+            return True
+        except ConfigError:
+            return False
+        return False
+
+
+def _sealed(settings: S3Settings) -> dict[str, Any]:
+    """Give what each request about an object has to bear: the customer's key."""
+    key = settings.encryption.customer_key
+    return {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": key} if key else {}
+
+
+def _size(source: bytes | BinaryIO) -> int:
+    if isinstance(source, bytes):
+        return len(source)
+    start = source.tell()
+    size = source.seek(0, io.SEEK_END) - start
+    source.seek(start)
+    return size
+
+
+def _range(start: int, size: int | None) -> str:
+    return f"bytes={start}-" if size is None else f"bytes={start}-{start + size - 1}"
+
+
+def _promised_size(answer: Any) -> int:
+    """Give the size of a body by its range, if it has one: that is said twice, and checked."""
+    match = re.fullmatch(r"bytes (\d+)-(\d+)/.*", answer.get("ContentRange") or "")
+    return int(match[2]) - int(match[1]) + 1 if match else int(answer["ContentLength"])
+
+
+def _parse_moment(text: str) -> datetime | None:
+    try:
+        return parse_rfc3339(text)
+    except ValueError:
+        return None

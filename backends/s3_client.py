@@ -1,0 +1,263 @@
+"""The S3 client of boto3, tuned; and its errors turned into ours. The only place that knows it."""
+
+import base64
+import hashlib
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import urllib3.exceptions
+from boto3.session import Session
+from botocore import exceptions, handlers
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.parsers import ResponseParserError
+
+from ltxvfs.backends.s3_settings import S3Settings
+from ltxvfs.core.errors import (
+    ConfigError,
+    Conflict,
+    Denied,
+    Error,
+    NotFound,
+    ReplicaError,
+    Unavailable,
+)
+
+CONNECTIONS = 64
+"""Kept open at most; each is made only when a request finds none free."""
+
+_CONNECT_TIMEOUT_S = 10
+_READ_TIMEOUT_S = 60
+
+
+def make_client(settings: S3Settings) -> Any:
+    """Make a client; asks the server for the bucket's region if nothing tells it."""
+    with translated(settings.bucket):
+        region = settings.region or _find_region(settings)
+        return _client(settings, region)
+
+
+def _client(settings: S3Settings, region: str) -> Any:
+    keys = settings.keys
+    client: Any = Session().client(
+        "s3",
+        region_name=region,
+        endpoint_url=settings.endpoint,
+        verify=None if settings.verify_tls else False,
+        aws_access_key_id=keys and keys.access_key_id,
+        aws_secret_access_key=keys and keys.secret_access_key,
+        aws_session_token=keys and keys.session_token,
+        config=_config(settings),
+    )
+    # It would make each write wait for a round trip before its body is sent.
+    client.meta.events.unregister("before-call.s3", handlers.add_expect_header)
+    if settings.headers:
+        client.meta.events.register("before-call.s3", _add_headers(dict(settings.headers)))
+    if settings.create_only != "If-None-Match":
+        client.meta.events.register("before-call.s3", _create_by(settings.create_only))
+    if settings.content_md5:
+        client.meta.events.register("before-call.s3.DeleteObjects", _add_content_md5)
+    if not settings.sign_accept_encoding:
+        client.meta.events.register("before-sign.s3", _drop_accept_encoding)
+    return client
+
+
+def _config(settings: S3Settings) -> Config:
+    return Config(
+        signature_version="s3v4",
+        connect_timeout=_CONNECT_TIMEOUT_S,
+        read_timeout=_READ_TIMEOUT_S,
+        max_pool_connections=CONNECTIONS,
+        # Requests are repeated by the Retrying store, for every provider alike.
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        # Many servers know nothing of the newer checksums; the signature covers the body.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        user_agent_extra="ltxvfs",
+        s3={
+            "addressing_style": "path" if settings.path_style else "auto",
+            "payload_signing_enabled": settings.sign_payload,
+            "use_arn_region": True,
+        },
+    )
+
+
+def _find_region(settings: S3Settings) -> str:
+    """Ask for a bucket's region: any answer tells it, one of no permission as well."""
+    client = _client(settings, "us-east-1")
+    try:
+        answer: Any = client.head_bucket(Bucket=settings.bucket)
+    except exceptions.ClientError as error:
+        answer = error.response
+    finally:
+        client.close()
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return str(headers.get("x-amz-bucket-region") or "us-east-1")
+
+
+def _add_headers(headers: dict[str, str]) -> Any:
+    def add(params: dict[str, Any], **_: Any) -> None:
+        params["headers"].update(headers)
+
+    return add
+
+
+def _create_by(header: str) -> Any:
+    """Say "only if absent" in the words of a server that does not know the standard ones."""
+
+    def translate(params: dict[str, Any], **_: Any) -> None:
+        if params["headers"].pop("If-None-Match", None) is not None:
+            params["headers"][header] = "true"
+
+    return translate
+
+
+def _add_content_md5(params: dict[str, Any], **_: Any) -> None:
+    """Add what older servers ask of a request that deletes."""
+    digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
+    params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()
+
+
+def _drop_accept_encoding(request: AWSRequest, **_: Any) -> None:
+    del request.headers["Accept-Encoding"]
+
+
+class _Redacted(logging.Filter):
+    """Keep secrets that travel as headers out of the SDK's debug log."""
+
+    _SECRETS = re.compile(
+        r"(?i)((?:x-amz-security-token|x-amz-server-side-encryption-customer-key)['\"]?\s*:\s*['\"]?)"
+        r"[^\s'\",}]+"
+    )
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        record.msg, record.args = self._SECRETS.sub(r"\1...", text), None
+        return True
+
+
+for _name in ("botocore.auth", "botocore.endpoint"):
+    logging.getLogger(_name).addFilter(_Redacted())
+
+
+@contextmanager
+def translated(key: str) -> Iterator[None]:
+    """Turn the SDK's errors into the store's, about an object or a bucket.
+
+    Theirs are not kept as the cause: what they hold of a request is not ours to show.
+    """
+    try:
+        yield
+    except exceptions.ClientError as error:
+        raise error_of_answer(key, error.response) from None
+    except (exceptions.BotoCoreError, ResponseParserError, urllib3.exceptions.HTTPError) as error:
+        raise _error_of_sdk(key, error) from None
+
+
+class BehindEnd(ReplicaError):
+    """A range begins behind the end of its object."""
+
+
+_Meaning = tuple[type[Error], str]
+_NOT_FOUND: _Meaning = (NotFound, "no such object")
+_CONFLICT: _Meaning = (Conflict, "another writer was first")
+_DENIED: _Meaning = (Denied, "check the access key and its permissions")
+_PASSING: _Meaning = (Unavailable, "try again")
+_NO_BUCKET: _Meaning = (ConfigError, "create the bucket, or correct the URL")
+_WRONG_REGION: _Meaning = (ConfigError, "the bucket is in another region: set region= in the URL")
+_CANNOT: _Meaning = (ConfigError, "this server cannot do what was asked")
+_UNKNOWN: _Meaning = (ReplicaError, "the request was refused")
+
+# What a server's answer means: by its code, else by its status.
+_BY_CODE: dict[str, _Meaning] = {
+    "404": _NOT_FOUND,
+    "NoSuchKey": _NOT_FOUND,
+    "NotFound": _NOT_FOUND,
+    "NoSuchBucket": _NO_BUCKET,
+    "301": _WRONG_REGION,
+    "AuthorizationHeaderMalformed": _WRONG_REGION,
+    "IllegalLocationConstraintException": _WRONG_REGION,
+    "PermanentRedirect": _WRONG_REGION,
+    "FileAlreadyExists": _CONFLICT,
+    "PreconditionFailed": _CONFLICT,
+    # Two conditional writes met, and none may have won: the next try tells.
+    "ConditionalRequestConflict": _PASSING,
+    "InternalError": _PASSING,
+    "NoSuchUpload": _PASSING,
+    "OperationAborted": _PASSING,
+    "RequestTimeout": _PASSING,
+    "ServiceUnavailable": _PASSING,
+    "SlowDown": _PASSING,
+    "Throttling": _PASSING,
+    "ThrottlingException": _PASSING,
+    "TooManyRequests": _PASSING,
+    "AccessDenied": _DENIED,
+    "ExpiredToken": _DENIED,
+    "InvalidAccessKeyId": _DENIED,
+    "InvalidToken": _DENIED,
+    "RequestTimeTooSkewed": (Denied, "this machine's clock is wrong"),
+    "SignatureDoesNotMatch": _DENIED,
+    "InvalidRange": (BehindEnd, "the range begins behind the end"),
+    "NotImplemented": _CANNOT,
+}
+_BY_STATUS: dict[int, _Meaning] = {
+    401: _DENIED,
+    403: _DENIED,
+    408: _PASSING,
+    412: _CONFLICT,
+    416: _BY_CODE["InvalidRange"],
+    429: _PASSING,
+    500: _PASSING,
+    501: _CANNOT,
+    502: _PASSING,
+    503: _PASSING,
+    504: _PASSING,
+}
+
+
+def error_of_answer(key: str, response: Any) -> Error:
+    """Give the error that a server's refusal means."""
+    code = str(response.get("Error", {}).get("Code", ""))
+    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    kind, advice = _BY_CODE.get(code) or _BY_STATUS.get(status) or _UNKNOWN
+    return kind(f"{key}: {advice} (the server said {code or status})")
+
+
+def _error_of_sdk(key: str, error: Exception) -> Error:
+    kind = type(error).__name__
+    if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
+        return Denied("no access key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    if isinstance(error, exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return ConfigError(f"{key}: the server's certificate is not trusted: set AWS_CA_BUNDLE")
+    if isinstance(error, _PASSING_SDK):
+        return Unavailable(f"{key}: no whole answer from the server ({kind})")
+    if isinstance(error, _SETTINGS_SDK):
+        return ConfigError(f"{key}: the S3 client refused its settings ({kind})")
+    return ReplicaError(f"{key}: the S3 client failed ({kind})")
+
+
+_PASSING_SDK = (
+    exceptions.ConnectionError,
+    exceptions.HTTPClientError,
+    exceptions.IncompleteReadError,
+    exceptions.ChecksumError,
+    exceptions.CredentialRetrievalError,
+    exceptions.MetadataRetrievalError,
+    ResponseParserError,
+    urllib3.exceptions.HTTPError,
+)
+_SETTINGS_SDK = (
+    exceptions.ValidationError,
+    exceptions.ParamValidationError,
+    exceptions.ProfileNotFound,
+    exceptions.ConfigParseError,
+    exceptions.EndpointProviderError,
+    exceptions.InvalidDNSNameError,
+    exceptions.InvalidRegionError,
+    exceptions.NoRegionError,
+    exceptions.UnsupportedS3ArnError,
+    exceptions.UnsupportedS3AccesspointConfigurationError,
+)
