@@ -139,11 +139,15 @@ class Store(Protocol):
         ...
 
 
+def is_key(name: str) -> bool:
+    """Tell whether every store can hold a key of that name; others are never listed."""
+    bad = any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name
+    return not bad and not name.endswith(TEMP_SUFFIX)
+
+
 def check_key(key: str) -> str:
     """Give the key back if every store can hold it, else raise ``ValueError``."""
-    parts = key.split("/")
-    bad = any(part in ("", ".", "..") for part in parts) or "\0" in key
-    if bad or key.endswith(TEMP_SUFFIX):
+    if not is_key(key):
         raise ValueError(f"{key!r} is not a key of a store")
     return key
 

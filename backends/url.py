@@ -63,6 +63,8 @@ class ReplicaURL:
     def prefix(self) -> str:
         """What keys begin with in a bucket: the path as Litestream cleans it, empty or ``a/``."""
         path = posixpath.normpath("/" + self.path).strip("/")
+        if any("\ud800" <= character <= "\udfff" for character in path):
+            raise ConfigError(f"the path of a {self.scheme}:// URL must be UTF-8")
         return f"{path}/" if path else ""
 
     def refuse_options(self, known: Collection[str] = ()) -> None:

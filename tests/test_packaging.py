@@ -13,7 +13,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # Where the name to import is not the name to install.
-DISTRIBUTIONS = {"nats": "nats-py", "yaml": "PyYAML"}
+DISTRIBUTIONS = {
+    "google": "google-cloud-storage",
+    "google_crc32c": "google-crc32c",
+    "nats": "nats-py",
+    "yaml": "PyYAML",
+}
 FOLDERS = {"vfs": "ltxvfs", "core": "ltxvfs.core", "backends": "ltxvfs.backends"}
 
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from servers import nats, seaweedfs
+from servers import gcs, nats, seaweedfs
 from servers.place import Place
 
 
@@ -28,6 +28,7 @@ def file(folder: Path) -> Iterator[Place]:
 STORES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
     "memory": memory,
     "file": file,
+    "gcs": gcs.place,
     "nats": nats.place,
     "s3": seaweedfs.place,
 }
