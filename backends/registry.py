@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 
+from ltxvfs.backends.age_keys import AgeKeys
 from ltxvfs.backends.replica import ReplicaClient
 from ltxvfs.backends.store import Store
 from ltxvfs.backends.url import ReplicaURL
@@ -31,9 +32,27 @@ def open_store(url: ReplicaURL | str | os.PathLike[str]) -> Store:
     return _load(point)(place)
 
 
-def open_replica(url: ReplicaURL | str | os.PathLike[str]) -> ReplicaClient:
-    """Open the replica at a URL or a bare path; nothing is read yet."""
-    return ReplicaClient(open_store(url))
+def open_replica(
+    url: ReplicaURL | str | os.PathLike[str], age: AgeKeys | None = None
+) -> ReplicaClient:
+    """Open the replica at a URL or a bare path; nothing is read yet.
+
+    It is an encrypted one if ``age`` keys are given or are in the environment.
+    """
+    keys = age or AgeKeys.from_environment()
+    store = open_store(url)
+    return ReplicaClient(store if keys is None else _encrypted(store, keys))
+
+
+def _encrypted(store: Store, keys: AgeKeys) -> Store:
+    try:
+        # On first use, like each store's module: who does not encrypt needs no such package.
+        from ltxvfs.backends.age import AgeStore
+    except ImportError as error:
+        raise ConfigError(
+            f"encryption needs a package that is missing ({error.name}): pip install 'ltxvfs[age]'"
+        ) from error
+    return AgeStore(store, keys)
 
 
 def _load(point: EntryPoint) -> Callable[[ReplicaURL], Store]:

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 import apsw
 
 from ltxvfs import door, pragmas
+from ltxvfs.backends.age_keys import AgeKeys
 from ltxvfs.core.errors import ConfigError
 from ltxvfs.core.types import TXID
 from ltxvfs.databases import databases
@@ -27,12 +28,13 @@ def register(
     sync_interval: float | str | None = None,
     page_encoding: str | None = None,
     exit_timeout: float | None = None,
+    age: AgeKeys | None = None,
 ) -> None:
     """Make the VFS ``litestream`` known to ``module`` (``apsw`` or ``sqlite3``).
 
     The settings hold for databases opened from now on, over the environment's; call it again with
-    others for other databases. ``strict`` refuses an SQLite that can corrupt WAL databases
-    (before 3.51.3) instead of warning. Any thread. Raises ``ConfigError``.
+    others for other databases. ``age`` encrypts the replica. ``strict`` refuses an SQLite that can
+    corrupt WAL databases (before 3.51.3) instead of warning. Any thread. Raises ``ConfigError``.
     """
     given = {
         "replica": replica,
@@ -40,6 +42,7 @@ def register(
         "sync_interval": sync_interval,
         "page_encoding": page_encoding,
         "exit_timeout": exit_timeout,
+        "age": age,
     }
     databases().configure(given)
     _register_library(module, strict=strict)

@@ -44,7 +44,7 @@ class Database:
         self.folder = Folder.of(path)
         self.folder.create()
         self.handle = _acquire(path, self.folder, settings)
-        replica = open_replica(place)
+        replica = open_replica(place, settings.age)
         self.capture = Capture(self.handle, path.name, replica.max_txid, self._mend)
         self.uploader = Uploader(
             self.handle, path.name, replica, place.public, self.folder, self._begin_chain_behind

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from ltxvfs.assembly import Progress, assemble
+from ltxvfs.backends.age_keys import AgeKeys
 from ltxvfs.backends.file import make_folders, sync_folder
 from ltxvfs.backends.registry import open_replica
 from ltxvfs.backends.replica import ReplicaClient
@@ -60,6 +61,7 @@ def restore(
     integrity_check: IntegrityCheck = "none",
     dry_run: bool = False,
     progress: Progress | None = None,
+    age: AgeKeys | None = None,
 ) -> RestoreResult:
     """Restore a replica to the file ``output``: nobody ever sees half a database.
 
@@ -69,7 +71,8 @@ def restore(
     with its ``-wal``, ``-shm`` and ``-journal`` files; with ``if_db_not_exists`` it is left
     alone, and with ``if_replica_exists`` a replica without any file is, without an error.
     ``parallelism`` files or ranges are read at once; memory does not grow with the database.
-    ``dry_run`` only plans.
+    ``dry_run`` only plans. ``age`` holds the keys of an encrypted replica (default: those in the
+    environment).
 
     Raises ``ConfigError``, ``RestoreError`` (``TxNotAvailable``), ``FormatError`` for a damaged
     file, ``ReplicaError``; then nothing is left behind.
@@ -80,7 +83,10 @@ def restore(
     _check_arguments(target, integrity_check, parallelism)
     if not dry_run and not force and _is_taken(target, if_db_not_exists):
         return RestoreResult("database exists", target)
-    with open_replica(url) as client, ThreadPoolExecutor(parallelism, "ltxvfs-restore") as pool:
+    with (
+        open_replica(url, age) as client,
+        ThreadPoolExecutor(parallelism, "ltxvfs-restore") as pool,
+    ):
         files = list_files(client, pool)
         if not files and if_replica_exists:
             return RestoreResult("no replica", target)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
+from ltxvfs.backends.age_keys import AgeKeys
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError
 
@@ -44,6 +45,8 @@ class Settings:
     """``block``: LZ4 blocks; ``frame``: LZ4 frames with checksums, for Litestream before 0.5.16."""
     exit_timeout: float = 5.0
     """Seconds that the interpreter's exit may wait for the last upload."""
+    age: AgeKeys | None = None
+    """Keys that the replica is encrypted with; those of the environment by default."""
 
     def __post_init__(self) -> None:
         if self.durability == "commit":
@@ -123,9 +126,16 @@ def _to_text(value: object) -> str:
     raise ConfigError(f"{value!r} is no text")
 
 
+def _to_keys(value: object) -> AgeKeys:
+    if isinstance(value, AgeKeys):
+        return value
+    raise ConfigError("age is no ltxvfs.AgeKeys: use AgeKeys(recipients=[...], identities=[...])")
+
+
 _TYPES: dict[str, Callable[[object], object]] = {
     "sync_interval": _to_seconds,
     "exit_timeout": _to_seconds,
+    "age": _to_keys,
 }
 
 

@@ -6,10 +6,11 @@ byte to its last, so each stretch gives a sum of its own and the sums are put to
 
 from collections.abc import Iterator
 
+from ltxvfs.backends.age_keys import MAGIC as ENCRYPTED
 from ltxvfs.backends.replica import ReplicaClient
 from ltxvfs.core.decoder import Decoder, decode_frames
 from ltxvfs.core.decoder import check_file as check_sums
-from ltxvfs.core.errors import FormatError
+from ltxvfs.core.errors import Denied, FormatError
 from ltxvfs.core.header import HEADER_SIZE, Header
 from ltxvfs.core.kernels import Sum
 from ltxvfs.core.names import file_name
@@ -125,6 +126,8 @@ def check_file(client: ReplicaClient, info: FileInfo) -> None:
 
 def _header(data: bytes, info: FileInfo, name: str) -> Header:
     """Read the header, which must be of the transactions that the file's name says."""
+    if data.startswith(ENCRYPTED):
+        raise Denied(f"{name} is encrypted: give the age identity that opens it")
     header = Header.unpack(data, name)
     if (header.min_txid, header.max_txid) != (info.min_txid, info.max_txid):
         raise FormatError(name, "the header is of other transactions", offset=16)

@@ -11,6 +11,7 @@ from itertools import groupby, pairwise
 from pathlib import Path
 
 from ltxvfs.assembly import Progress, in_order
+from ltxvfs.backends.age_keys import AgeKeys
 from ltxvfs.backends.registry import open_replica
 from ltxvfs.backends.replica import ReplicaClient
 from ltxvfs.backends.url import ReplicaURL
@@ -52,16 +53,21 @@ def verify(
     parallelism: int = 8,
     folder: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
+    age: AgeKeys | None = None,
 ) -> VerifyReport:
     """Check a whole replica; what is wrong with it stands in the report.
 
     Every file is decoded and its checksum computed, each level must be contiguous, and the
     newest state is restored into ``folder`` (default: the system's for temporary files, which
-    needs room for the database) and must pass SQLite's integrity check. Raises
+    needs room for the database) and must pass SQLite's integrity check. ``age``
+    holds the keys of an encrypted replica (default: those in the environment). Raises
     ``ConfigError`` or ``ReplicaError`` if the replica cannot be read at all.
     """
     started_s = time.monotonic()
-    with open_replica(url) as client, ThreadPoolExecutor(parallelism, "ltxvfs-verify") as pool:
+    with (
+        open_replica(url, age) as client,
+        ThreadPoolExecutor(parallelism, "ltxvfs-verify") as pool,
+    ):
         files = list_files(client, pool)
         problems = list(_chain_problems(files))
         if problems:
@@ -69,7 +75,7 @@ def verify(
             again = set(_chain_problems(list_files(client, pool)))
             problems = [problem for problem in problems if problem in again]
         problems.extend(_file_problems(client, files, pool, progress))
-    problems.extend(_restore_problems(url, parallelism, folder))
+    problems.extend(_restore_problems(url, parallelism, folder, age))
     return VerifyReport(
         len(files),
         sum(info.size for info in files),
@@ -127,10 +133,17 @@ def _restore_problems(
     url: str | os.PathLike[str] | ReplicaURL,
     parallelism: int,
     folder: str | os.PathLike[str] | None,
+    age: AgeKeys | None,
 ) -> Iterator[Problem]:
     with tempfile.TemporaryDirectory(prefix="ltxvfs-verify-", dir=folder) as place:
         try:
-            restore(url, Path(place, "newest.db"), parallelism=parallelism, integrity_check="full")
+            restore(
+                url,
+                Path(place, "newest.db"),
+                parallelism=parallelism,
+                integrity_check="full",
+                age=age,
+            )
         except (RestoreError, FormatError) as error:
             yield Problem(f"the newest state cannot be restored: {error}")
 

@@ -2,9 +2,11 @@
 
 import click
 
+from ltxvfs.backends.age_keys import AgeKeys
 from ltxvfs.backends.registry import open_replica
 from ltxvfs.cli.output import format_moment, print_json, print_table
 from ltxvfs.cli.program import Verb
+from ltxvfs.cli.values import age_option
 from ltxvfs.core.types import LEVELS, FileInfo
 
 
@@ -17,11 +19,12 @@ from ltxvfs.core.types import LEVELS, FileInfo
     show_default=True,
     help="Compaction level; 9 holds the snapshots.",
 )
+@age_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def ltx(url: str, level: str, as_json: bool) -> None:
+def ltx(*, url: str, level: str, age: AgeKeys | None, as_json: bool) -> None:
     """List the LTX files of the replica at URL."""
     levels = LEVELS if level == "all" else (int(level),)
-    with open_replica(url) as client:
+    with open_replica(url, age) as client:
         files = [info for each in levels for info in client.ltx_files(each)]
     if as_json:
         print_json([_document(info) for info in files])

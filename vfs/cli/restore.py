@@ -5,11 +5,12 @@ from datetime import datetime
 
 import click
 
+from ltxvfs.backends.age_keys import AgeKeys
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.cli.output import format_moment, print_json, print_table
 from ltxvfs.cli.program import Verb
 from ltxvfs.cli.progress import progress_bar
-from ltxvfs.cli.values import read_moment, read_txid
+from ltxvfs.cli.values import age_option, read_moment, read_txid
 from ltxvfs.core.names import file_name
 from ltxvfs.core.types import TXID
 from ltxvfs.integrity import IntegrityCheck
@@ -52,6 +53,7 @@ _SKIPPED = {
     show_default=True,
     help="Let SQLite check the database before it gets its name.",
 )
+@age_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def restore(
     *,
@@ -65,6 +67,7 @@ def restore(
     if_replica_exists: bool,
     parallelism: int,
     integrity_check: IntegrityCheck,
+    age: AgeKeys | None,
     as_json: bool,
 ) -> None:
     """Restore the replica at URL to a database file."""
@@ -83,6 +86,7 @@ def restore(
             integrity_check=integrity_check,
             dry_run=dry_run,
             progress=progress,
+            age=age,
         )
     if result.outcome in _SKIPPED:
         click.echo(_SKIPPED[result.outcome], err=True)

@@ -2,9 +2,11 @@
 
 import click
 
+from ltxvfs.backends.age_keys import AgeKeys
 from ltxvfs.cli.output import print_json
 from ltxvfs.cli.program import Verb
 from ltxvfs.cli.progress import progress_bar
+from ltxvfs.cli.values import age_option
 from ltxvfs.verification import Problem, VerifyReport
 from ltxvfs.verification import verify as run_verify
 
@@ -19,10 +21,17 @@ from ltxvfs.verification import verify as run_verify
     type=click.Path(exists=True, file_okay=False),
     help="Where to restore the newest state for its integrity check.",
 )
+@age_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def verify(
-    ctx: click.Context, url: str, parallelism: int, temp_dir: str | None, as_json: bool
+    ctx: click.Context,
+    *,
+    url: str,
+    parallelism: int,
+    temp_dir: str | None,
+    age: AgeKeys | None,
+    as_json: bool,
 ) -> None:
     """Check every file of the replica at URL.
 
@@ -30,7 +39,9 @@ def verify(
     state must restore and pass SQLite's integrity check. Exit code 1 if anything is wrong.
     """
     with progress_bar("verify", hidden=as_json) as progress:
-        report = run_verify(url, parallelism=parallelism, folder=temp_dir, progress=progress)
+        report = run_verify(
+            url, parallelism=parallelism, folder=temp_dir, progress=progress, age=age
+        )
     if as_json:
         print_json(_document(report))
     else:

@@ -1,0 +1,100 @@
+"""A replica that is encrypted from the app to the restored database."""
+
+import subprocess
+import sys
+
+import apsw
+import pytest
+from click.testing import CliRunner
+from keys import x25519
+
+import ltxvfs
+from ltxvfs.cli import main
+from ltxvfs.core.errors import ConfigError, Denied
+
+ALICE, BOB = x25519(), x25519()
+SECRET = "the quick brown fox"
+
+
+@pytest.fixture
+def replica(tmp_path):
+    """A database with some history, and its encrypted replica."""
+    ltxvfs.register(replica=tmp_path / "replica", sync_interval=0.01, age=ALICE.both)
+    con = apsw.Connection(str(tmp_path / "app.db"), vfs="litestream")
+    try:
+        con.execute("CREATE TABLE t(x)")
+        for _ in range(5):
+            con.executemany("INSERT INTO t VALUES (?)", [(SECRET,)] * 100)
+            ltxvfs.wait(con)
+    finally:
+        con.close()
+    return tmp_path / "replica"
+
+
+def rows(path):
+    con = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        return con.execute("SELECT count(*) FROM t WHERE x = ?", [SECRET]).get
+    finally:
+        con.close()
+
+
+def test_only_the_identity_restores_it(replica, tmp_path):
+    files = [path for path in replica.rglob("*") if path.suffix == ".ltx"]
+    assert files
+    assert all(path.read_bytes().startswith(b"age-encryption.org/v1\n") for path in files)
+    ltxvfs.restore(replica, tmp_path / "new.db", age=ltxvfs.AgeKeys(identities=[ALICE.identity]))
+    assert rows(tmp_path / "new.db") == 500
+    with pytest.raises(Denied, match="encrypted for others"):
+        ltxvfs.restore(replica, tmp_path / "none.db", age=BOB.both)
+    with pytest.raises(Denied, match="give the age identity"):
+        ltxvfs.restore(replica, tmp_path / "none.db")
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_the_command_takes_files_of_identities(replica, tmp_path):
+    for name, pair in {"alice": ALICE, "bob": BOB}.items():
+        (tmp_path / name).write_text(pair.identity)
+    output = str(tmp_path / "new.db")
+    restore = ["restore", "-o", output, str(replica), "-age-identity"]
+    denied = CliRunner().invoke(main, [*restore, str(tmp_path / "bob")])
+    assert denied.exit_code == 1
+    assert "give the age identity" in denied.output
+    both = [str(tmp_path / "bob"), "-age-identity", str(tmp_path / "alice")]
+    assert CliRunner().invoke(main, [*restore, *both]).exit_code == 0
+    assert rows(output) == 500
+    for verb in ("verify", "ltx"):
+        keys = ["-age-identity", str(tmp_path / "alice")]
+        assert CliRunner().invoke(main, [verb, *keys, str(replica)]).exit_code == 0
+
+
+def test_keys_may_come_from_the_environment(replica, tmp_path, monkeypatch):
+    (tmp_path / "alice").write_text(ALICE.identity)
+    monkeypatch.setenv("LITESTREAM_AGE_IDENTITIES_FILE", str(tmp_path / "alice"))
+    ltxvfs.restore(replica, tmp_path / "new.db")
+    assert rows(tmp_path / "new.db") == 500
+
+
+def test_the_sizes_listed_are_those_of_the_contents(replica, tmp_path):
+    result = ltxvfs.restore(replica, tmp_path / "new.db", age=ALICE.both)
+    for info in result.files:
+        stored = replica / f"ltx/{info.level}/{info.min_txid}-{info.max_txid}.ltx"
+        assert info.size == stored.stat().st_size - 1024 - 16 - 16
+
+
+def test_what_are_no_keys_is_refused_at_once(tmp_path):
+    with pytest.raises(ConfigError, match="ltxvfs.AgeKeys"):
+        ltxvfs.register(replica=tmp_path, age="age1...")
+    ltxvfs.register(replica=tmp_path, age=ltxvfs.AgeKeys(["age1..."]))
+    with pytest.raises(ConfigError, match="recipient 1 is damaged"):
+        ltxvfs.connect(tmp_path / "app.db")
+
+
+def test_a_plain_replica_needs_no_cryptography(tmp_path):
+    code = (
+        "import sys, ltxvfs.api, ltxvfs.restoration\n"
+        "from ltxvfs.backends.registry import open_replica\n"
+        f"open_replica({str(tmp_path)!r}).close()\n"
+        "sys.exit('cryptography' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
