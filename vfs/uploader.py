@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ltxvfs.backends.replica import ReplicaClient
-from ltxvfs.core.errors import Conflict, Error, FencedError
+from ltxvfs.core.errors import Conflict, Denied, Error, FencedError
 from ltxvfs.core.header import HEADER_SIZE, TRAILER_SIZE, Header
 from ltxvfs.core.types import TXID, FileInfo
 from ltxvfs.door import lib
@@ -158,9 +158,16 @@ class Uploader:
 
     def _may_be_ours(self, newest: FileInfo) -> bool:
         """Whether the replica's newest file is of the same history as the local one of its TXID."""
-        txid = newest.max_txid
-        if txid not in self._folder.sealed():
+        if newest.max_txid not in self._folder.sealed():
             return True
+        try:
+            return self._matches(newest)
+        except Denied as error:
+            log.warning("%s: cannot tell whose the replica's newest file is: %s", self._name, error)
+            return False
+
+    def _matches(self, newest: FileInfo) -> bool:
+        txid = newest.max_txid
         path = self._folder.sealed_path(txid)
         if newest.level == 0:
             return newest.size == path.stat().st_size and self._is_ours(txid, newest.size)
