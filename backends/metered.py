@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import BinaryIO, TypeVar
 
 from ltxvfs.backends.store import Entry, Store
-from ltxvfs.backends.wrapper import Wrapper
+from ltxvfs.backends.wrapper import Wrapper, layers
 
 T = TypeVar("T")
 
@@ -98,3 +98,9 @@ class Metered(Wrapper):
                 bytes_read=self._usage.bytes_read + bytes_read,
                 bytes_written=self._usage.bytes_written + bytes_written,
             )
+
+
+def usage_of(store: Store) -> Usage:
+    """Give the counts of a store that is metered somewhere below its wrappers, else nothing."""
+    meters = (layer for layer in layers(store) if isinstance(layer, Metered))
+    return next((meter.usage for meter in meters), Usage())

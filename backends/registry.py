@@ -9,12 +9,17 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 
 from ltxvfs.backends.age_keys import AgeKeys
+from ltxvfs.backends.limited import Limited
+from ltxvfs.backends.metered import Metered
 from ltxvfs.backends.replica import ReplicaClient
+from ltxvfs.backends.retrying import Retrying
 from ltxvfs.backends.store import Store
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError
 
 GROUP = "ltxvfs.backends"
+REQUESTS_MAX = 64
+_LOCAL = ("file", "memory")
 
 
 def schemes() -> list[str]:
@@ -23,13 +28,20 @@ def schemes() -> list[str]:
 
 
 def open_store(url: ReplicaURL | str | os.PathLike[str]) -> Store:
-    """Open the store of a URL or a bare path; raises ``ConfigError`` if none can."""
+    """Open the store of a URL or a bare path; raises ``ConfigError`` if none can.
+
+    Every store is metered. One behind a network repeats what failed in passing, and has a bound
+    on its requests at once; a local one fails at once: its disk will not be better soon.
+    """
     place = url if isinstance(url, ReplicaURL) else ReplicaURL.parse(url)
     point = next(iter(entry_points(group=GROUP, name=place.scheme)), None)
     if point is None:
         known = ", ".join(f"{scheme}://" for scheme in schemes())
         raise ConfigError(f"no store for {place.scheme}:// (known: {known})")
-    return _load(point)(place)
+    metered = Metered(_load(point)(place))
+    if place.scheme in _LOCAL:
+        return metered
+    return Retrying(Limited(metered, REQUESTS_MAX))
 
 
 def open_replica(

@@ -20,10 +20,10 @@ class Patience:
     ``longest_pause_s``: many clients that failed together do not come back together.
     """
 
-    attempts: int = 8
-    total_s: float = 30.0
+    attempts: int = 6
+    total_s: float = 15.0
     first_pause_s: float = 0.1
-    longest_pause_s: float = 5.0
+    longest_pause_s: float = 3.0
 
     def pause_max_s(self, attempt: int) -> float:
         """Give the upper bound of the pause after attempt number ``attempt``, from 1."""

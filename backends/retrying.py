@@ -28,6 +28,11 @@ class Retrying(Wrapper):
         super().__init__(inner)
         self._retry = retry or Retry(patience)
 
+    @property
+    def swaps(self) -> bool:
+        # Some stores have to ask their server.
+        return self._retry(lambda: self.inner.swaps)
+
     def run(self, verb: str, work: Callable[[], T]) -> T:
         return self._retry(work)
 

@@ -10,6 +10,15 @@ from ltxvfs.core.names import Layout
 T = TypeVar("T")
 
 
+def layers(store: Store) -> Iterator[Store]:
+    """Yield a store, the one it wraps, and so on to the innermost."""
+    while True:
+        yield store
+        if not isinstance(store, Wrapper):
+            return
+        store = store.inner
+
+
 class Wrapper:
     """Passes each verb to ``inner`` through ``run``, which a subclass overrides.
 

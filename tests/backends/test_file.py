@@ -146,14 +146,14 @@ def test_a_folder_without_permission_is_denied(tmp_path, request):
     ],
 )
 def test_urls_and_bare_paths(url, folder):
-    assert str(open_store(url).root) == folder
+    assert str(open_store(url).inner.root) == folder
 
 
 def test_a_relative_path_is_fixed_at_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     store = open_store("replica")
     monkeypatch.chdir("/")
-    assert store.root == tmp_path / "replica"
+    assert store.inner.root == tmp_path / "replica"
 
 
 @pytest.mark.parametrize(
