@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # Where the name to import is not the name to install.
 DISTRIBUTIONS = {
+    "azure": "azure-storage-blob",
     "google": "google-cloud-storage",
     "google_crc32c": "google-crc32c",
     "nats": "nats-py",

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from servers import gcs, nats, seaweedfs
+from servers import azurite, gcs, nats, seaweedfs
 from servers.place import Place
 
 
@@ -29,6 +29,7 @@ STORES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
     "memory": memory,
     "file": file,
     "gcs": gcs.place,
+    "azure": azurite.place,
     "nats": nats.place,
     "s3": seaweedfs.place,
 }

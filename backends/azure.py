@@ -1,0 +1,200 @@
+"""Azure Blob Storage, in Litestream's layout."""
+
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, BinaryIO
+
+from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob import (
+    BlobClient,
+    BlobProperties,
+    ContainerClient,
+    ContentSettings,
+    StandardBlobTier,
+)
+
+from ltxvfs.backends.azure_access import open_container
+from ltxvfs.backends.azure_errors import refused, translated
+from ltxvfs.backends.azure_upload import upload_blocks
+from ltxvfs.backends.store import (
+    Entry,
+    Record,
+    Watch,
+    check_key,
+    check_prefix,
+    check_record,
+    is_key,
+)
+from ltxvfs.backends.url import ReplicaURL
+from ltxvfs.core.errors import ConfigError, NotFound, Unavailable
+from ltxvfs.core.moments import format_rfc3339, parse_rfc3339
+from ltxvfs.core.names import FOLDERS
+
+TIMESTAMP = "litestreamtimestamp"
+"""Litestream's name for the metadata that holds a blob's moment; Azure allows no hyphen."""
+
+WHOLE_SIZE_MAX = 8 << 20
+"""Up to here a blob is sent in one request."""
+
+_BATCH_SIZE_MAX = 256
+_DELETED = (HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.NOT_FOUND)
+_BYTES = ContentSettings(content_type="application/octet-stream")
+_JSON = ContentSettings(content_type="application/json")
+
+
+class AzureStore:
+    """Blobs of a container whose names begin with ``prefix``; owns the client."""
+
+    listed_moments = True
+    swaps = True
+
+    def __init__(self, container: ContainerClient, prefix: str) -> None:
+        self.layout = FOLDERS
+        self._container = container
+        self._prefix = prefix
+
+    @classmethod
+    def from_url(cls, url: ReplicaURL) -> "AzureStore":
+        """Open ``abs://account@container/path``, with ``?endpoint=`` where it is not Azure's own.
+
+        ``LITESTREAM_AZURE_SAS_TOKEN``, ``LITESTREAM_AZURE_ACCOUNT_KEY``,
+        ``AZURE_STORAGE_CONNECTION_STRING`` and the identity at hand are tried in this order.
+        """
+        return cls(open_container(url), url.prefix)
+
+    def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        check_prefix(prefix)
+        return self._walk(prefix, after)
+
+    def read(self, key: str, start: int = 0, size: int | None = None) -> bytes:
+        # An empty range cannot be asked for: its first byte tells whether the blob exists.
+        length = None if size is None else max(size, 1)
+        # Without a range the SDK knows how to read an empty blob.
+        offset = None if not start and length is None else start
+        with translated(key):
+            try:
+                data = self._blob(key).download_blob(offset, length).readall()
+            except HttpResponseError as error:
+                if error.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    raise
+                return b""  # the blob ends before
+        return data if size is None else data[:size]
+
+    def write(
+        self,
+        key: str,
+        source: bytes | BinaryIO,
+        *,
+        if_absent: bool = False,
+        modified: datetime | None = None,
+    ) -> Entry:
+        blob = self._blob(key)
+        moment = modified or datetime.now(UTC)
+        size = len(source) if isinstance(source, bytes) else _size_left(source)
+        settings: dict[str, Any] = {
+            "metadata": {TIMESTAMP: format_rfc3339(moment)},
+            "content_settings": _BYTES,
+            "standard_blob_tier": StandardBlobTier.HOT,
+        }
+        if if_absent:
+            settings["match_condition"] = MatchConditions.IfMissing
+        with self._in_container(key):
+            if size <= WHOLE_SIZE_MAX:
+                data = source if isinstance(source, bytes) else source.read()
+                blob.upload_blob(data, overwrite=True, **settings)
+            else:
+                file = io.BytesIO(source) if isinstance(source, bytes) else source
+                upload_blocks(blob, file, size, **settings)
+        return Entry(key, size, moment)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        left = [check_key(key) for key in keys]
+        while left:
+            batch, left = left[:_BATCH_SIZE_MAX], left[_BATCH_SIZE_MAX:]
+            with self._in_container(batch[0]):
+                answers = list(
+                    self._container.delete_blobs(
+                        *(self._prefix + key for key in batch), raise_on_any_failure=False
+                    )
+                )
+            if len(answers) != len(batch):
+                raise Unavailable(
+                    f"{batch[0]}: Azure answered {len(answers)} of {len(batch)} deletes"
+                )
+            for key, answer in zip(batch, answers, strict=True):
+                if answer.status_code not in _DELETED:
+                    code = answer.headers.get("x-ms-error-code", "")
+                    raise refused(key, answer.status_code, code)
+
+    def moment(self, key: str) -> datetime:
+        with translated(key):
+            return _moment(self._blob(key).get_blob_properties())
+
+    def read_record(self, key: str) -> Record:
+        with translated(key):
+            found = self._blob(key).download_blob()
+            return Record(found.readall(), str(found.properties.etag))
+
+    def write_record(self, key: str, data: bytes, version: str | None) -> str:
+        blob = self._blob(key)
+        check_record(data)
+        condition: dict[str, Any] = {"match_condition": MatchConditions.IfMissing}
+        if version is not None:
+            condition = {"match_condition": MatchConditions.IfNotModified, "etag": version}
+        with self._in_container(key):
+            answer = blob.upload_blob(data, overwrite=True, content_settings=_JSON, **condition)
+        return str(answer["etag"])
+
+    def watch(self, prefix: str) -> Watch | None:
+        check_prefix(prefix)
+        return None
+
+    def close(self) -> None:
+        self._container.close()
+
+    def _blob(self, key: str) -> BlobClient:
+        return self._container.get_blob_client(self._prefix + check_key(key))
+
+    def _walk(self, prefix: str, after: str) -> Iterator[Entry]:
+        below = self._prefix + prefix
+        start: dict[str, Any] = {"start_from": self._prefix + after} if after > prefix else {}
+        with self._in_container(prefix):
+            for blob in self._container.list_blobs(below, include=["metadata"], **start):
+                key = blob.name.removeprefix(self._prefix)
+                if key > after and is_key(key) and not _is_folder(blob):
+                    yield Entry(key, blob.size, _moment(blob))
+
+    @contextmanager
+    def _in_container(self, key: str) -> Iterator[None]:
+        """Translate errors where "not found" can only mean the container."""
+        try:
+            with translated(key):
+                yield
+        except NotFound:
+            name = self._container.container_name
+            raise ConfigError(f"the container {name} does not exist") from None
+
+
+def _is_folder(blob: BlobProperties) -> bool:
+    """Tell a folder of an account with a hierarchical namespace from an empty blob."""
+    return (blob.metadata or {}).get("hdi_isfolder", "").lower() == "true"
+
+
+def _size_left(file: BinaryIO) -> int:
+    begin = file.tell()
+    size = file.seek(0, io.SEEK_END) - begin
+    file.seek(begin)
+    return size
+
+
+def _moment(blob: BlobProperties) -> datetime:
+    """Give a blob's own moment; of what another program wrote, the time of its creation."""
+    try:
+        return parse_rfc3339((blob.metadata or {})[TIMESTAMP])
+    except (KeyError, ValueError):
+        created: datetime = blob.creation_time
+        return created
