@@ -50,7 +50,7 @@ clean:
 .venv/.ready: pyproject.toml setup.py
 	.ci/setup build
 
-build/.packages-for-test:
+build/.packages-for-test: .ci/setup
 	.ci/setup test
 
 # Warnings are errors here, and only here: whoever installs the package has another compiler.
