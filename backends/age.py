@@ -64,7 +64,15 @@ class AgeStore:
         self._heads: LRUCache[str, _Head] = LRUCache(_HEADS_KEPT)
         self.layout: Layout = inner.layout
         self.listed_moments = inner.listed_moments
-        self.swaps = inner.swaps
+
+    @property
+    def inner(self) -> Store:
+        """The store that keeps the encrypted files."""
+        return self._inner
+
+    @property
+    def swaps(self) -> bool:
+        return self._inner.swaps
 
     def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
         """List with the sizes of the contents.

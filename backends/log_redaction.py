@@ -1,9 +1,13 @@
-"""Secrets in URLs, kept out of the log: urllib3 writes every URL there at level DEBUG."""
+"""Secrets in requests, kept out of the log: at level DEBUG, SDKs write URLs and headers there."""
 
 import logging
 import re
 
 _SECRETS = re.compile(r"\b(sig|upload_id)=[^&\s\"]+")
+_SECRET_HEADERS = re.compile(
+    r"(?i)(x-amz-security-token|x-amz-server-side-encryption-customer-key)(['\"]?\s*:\s*['\"]?)"
+    r"[^\s'\",}]+"
+)
 
 
 def redact_urls() -> None:
@@ -12,9 +16,23 @@ def redact_urls() -> None:
     logging.getLogger("urllib3.connectionpool").addFilter(_redact)
 
 
+def redact_headers() -> None:
+    """Hide session tokens and customers' keys in the log lines of Amazon's SDK from now on."""
+    for name in ("botocore.auth", "botocore.endpoint"):
+        logging.getLogger(name).addFilter(_redact_headers)
+
+
 def _redact(record: logging.LogRecord) -> bool:
+    return _replace(record, _SECRETS, r"\1=hidden")
+
+
+def _redact_headers(record: logging.LogRecord) -> bool:
+    return _replace(record, _SECRET_HEADERS, r"\1\2hidden")
+
+
+def _replace(record: logging.LogRecord, secrets: re.Pattern[str], by: str) -> bool:
     message = record.getMessage()
-    clean = _SECRETS.sub(r"\1=hidden", message)
+    clean = secrets.sub(by, message)
     if clean != message:
         record.msg, record.args = clean, None
     return True

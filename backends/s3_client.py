@@ -2,8 +2,6 @@
 
 import base64
 import hashlib
-import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +13,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
+from ltxvfs.backends.http_status import error_of
+from ltxvfs.backends.log_redaction import redact_headers
 from ltxvfs.backends.s3_settings import S3Settings
 from ltxvfs.core.errors import (
     ConfigError,
@@ -41,6 +41,7 @@ def make_client(settings: S3Settings) -> Any:
 
 
 def _client(settings: S3Settings, region: str) -> Any:
+    redact_headers()
     keys = settings.keys
     client: Any = Session().client(
         "s3",
@@ -125,24 +126,6 @@ def _drop_accept_encoding(request: AWSRequest, **_: Any) -> None:
     del request.headers["Accept-Encoding"]
 
 
-class _Redacted(logging.Filter):
-    """Keep secrets that travel as headers out of the SDK's debug log."""
-
-    _SECRETS = re.compile(
-        r"(?i)((?:x-amz-security-token|x-amz-server-side-encryption-customer-key)['\"]?\s*:\s*['\"]?)"
-        r"[^\s'\",}]+"
-    )
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        record.msg, record.args = self._SECRETS.sub(r"\1...", text), None
-        return True
-
-
-for _name in ("botocore.auth", "botocore.endpoint"):
-    logging.getLogger(_name).addFilter(_Redacted())
-
-
 @contextmanager
 def translated(key: str) -> Iterator[None]:
     """Turn the SDK's errors into the store's, about an object or a bucket.
@@ -161,68 +144,54 @@ class BehindEnd(ReplicaError):
     """A range begins behind the end of its object."""
 
 
-_Meaning = tuple[type[Error], str]
-_NOT_FOUND: _Meaning = (NotFound, "no such object")
-_CONFLICT: _Meaning = (Conflict, "another writer was first")
-_DENIED: _Meaning = (Denied, "check the access key and its permissions")
-_PASSING: _Meaning = (Unavailable, "try again")
-_NO_BUCKET: _Meaning = (ConfigError, "create the bucket, or correct the URL")
-_WRONG_REGION: _Meaning = (ConfigError, "the bucket is in another region: set region= in the URL")
-_CANNOT: _Meaning = (ConfigError, "this server cannot do what was asked")
-_UNKNOWN: _Meaning = (ReplicaError, "the request was refused")
-
-# What a server's answer means: by its code, else by its status.
-_BY_CODE: dict[str, _Meaning] = {
-    "404": _NOT_FOUND,
-    "NoSuchKey": _NOT_FOUND,
-    "NotFound": _NOT_FOUND,
-    "NoSuchBucket": _NO_BUCKET,
-    "301": _WRONG_REGION,
-    "AuthorizationHeaderMalformed": _WRONG_REGION,
-    "IllegalLocationConstraintException": _WRONG_REGION,
-    "PermanentRedirect": _WRONG_REGION,
-    "FileAlreadyExists": _CONFLICT,
-    "PreconditionFailed": _CONFLICT,
-    # Two conditional writes met, and none may have won: the next try tells.
-    "ConditionalRequestConflict": _PASSING,
-    "InternalError": _PASSING,
-    "NoSuchUpload": _PASSING,
-    "OperationAborted": _PASSING,
-    "RequestTimeout": _PASSING,
-    "ServiceUnavailable": _PASSING,
-    "SlowDown": _PASSING,
-    "Throttling": _PASSING,
-    "ThrottlingException": _PASSING,
-    "TooManyRequests": _PASSING,
-    "AccessDenied": _DENIED,
-    "ExpiredToken": _DENIED,
-    "InvalidAccessKeyId": _DENIED,
-    "InvalidToken": _DENIED,
-    "RequestTimeTooSkewed": (Denied, "this machine's clock is wrong"),
-    "SignatureDoesNotMatch": _DENIED,
-    "InvalidRange": (BehindEnd, "the range begins behind the end"),
-    "NotImplemented": _CANNOT,
+# Codes whose status alone would tell less, or something else.
+_BY_CODE: dict[str, type[Error]] = {
+    "NoSuchBucket": ConfigError,
+    "AuthorizationHeaderMalformed": ConfigError,
+    "IllegalLocationConstraintException": ConfigError,
+    "PermanentRedirect": ConfigError,
+    "301": ConfigError,
+    "NotImplemented": ConfigError,
+    "FileAlreadyExists": Conflict,
+    # Two conditional writes met, and perhaps none has won: the next try tells.
+    "ConditionalRequestConflict": Unavailable,
+    "OperationAborted": Unavailable,
+    "NoSuchUpload": Unavailable,
+    "RequestTimeout": Unavailable,
+    "Throttling": Unavailable,
+    "InvalidToken": Denied,
+    "ExpiredToken": Denied,
+    "InvalidRange": BehindEnd,
+    # In the answer to a delete of many, where no status is.
+    "AccessDenied": Denied,
+    "InternalError": Unavailable,
+    "ServiceUnavailable": Unavailable,
+    "SlowDown": Unavailable,
+    "NoSuchKey": NotFound,
 }
-_BY_STATUS: dict[int, _Meaning] = {
-    401: _DENIED,
-    403: _DENIED,
-    408: _PASSING,
-    412: _CONFLICT,
-    416: _BY_CODE["InvalidRange"],
-    429: _PASSING,
-    500: _PASSING,
-    501: _CANNOT,
-    502: _PASSING,
-    503: _PASSING,
-    504: _PASSING,
+_ADVICE: dict[str, str] = {
+    "NoSuchBucket": "create the bucket, or correct the URL",
+    "AuthorizationHeaderMalformed": "the bucket is in another region: set region= in the URL",
+    "IllegalLocationConstraintException": "the bucket is in another region: set region=",
+    "PermanentRedirect": "the bucket is in another region: set region= in the URL",
+    "301": "the bucket is in another region: set region= in the URL",
+    "NotImplemented": "this server cannot do what was asked",
+    "RequestTimeTooSkewed": "the clock of this machine is wrong",
+}
+_ADVICE_OF: dict[type[Error], str] = {
+    NotFound: "no such object",
+    Conflict: "another writer was first",
+    Denied: "check the access key and its permissions",
+    Unavailable: "the server failed",
 }
 
 
 def error_of_answer(key: str, response: Any) -> Error:
-    """Give the error that a server's refusal means."""
+    """Give the error that a server's refusal means: by its code, else by its status."""
     code = str(response.get("Error", {}).get("Code", ""))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    kind, advice = _BY_CODE.get(code) or _BY_STATUS.get(status) or _UNKNOWN
+    kind = _BY_CODE.get(code) or (BehindEnd if status == 416 else error_of(status))
+    advice = _ADVICE.get(code) or _ADVICE_OF.get(kind, "the request was refused")
     return kind(f"{key}: {advice} (the server said {code or status})")
 
 

@@ -12,11 +12,10 @@ T = TypeVar("T")
 
 def layers(store: Store) -> Iterator[Store]:
     """Yield a store, the one it wraps, and so on to the innermost."""
-    while True:
-        yield store
-        if not isinstance(store, Wrapper):
-            return
-        store = store.inner
+    layer: Store | None = store
+    while layer is not None:
+        yield layer
+        layer = getattr(layer, "inner", None)
 
 
 class Wrapper:
