@@ -199,7 +199,7 @@ class Run:
 
 def restore_from(store: Store, output: Path, **options: Any) -> RestoreResult:
     """Restore from a store that stays open; no URL leads to one with a fault."""
-    with patch.object(restoration, "open_replica", lambda _url: Borrowed(store)):
+    with patch.object(restoration, "open_replica", lambda *_: Borrowed(store)):
         return restoration.restore("memory://a-store", output, force=True, **options)
 
 

@@ -20,7 +20,7 @@ BARRIER_S = 10.0
 def write_through(store: FaultyStore, folder: Path) -> None:
     """Write with barriers, close, open again and go on; each barrier's state is in the replica."""
     path = folder / "app.db"
-    with patch.object(database, "open_replica", lambda _place: Borrowed(store)):
+    with patch.object(database, "open_replica", lambda *_: Borrowed(store)):
         for _ in range(2):
             con = ltxvfs.connect(path, replica=f"memory://{path}", sync_interval=0.01)
             with closing(con):
