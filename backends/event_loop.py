@@ -40,16 +40,20 @@ class EventLoop:
         Past ``timeout_s`` it is cancelled and ``TimeoutError`` is raised; it is cancelled as well
         when the caller is interrupted. Raises ``Unavailable`` if the loop is closed meanwhile.
         """
-        with self._lock:
-            if self._thread is None:
-                self._thread = _LoopThread(self._name)
-            future = asyncio.run_coroutine_threadsafe(work, self._thread.loop)
+        future = self.start(work)
         try:
             return future.result(timeout_s)
         except concurrent.futures.CancelledError:
             raise Unavailable("the store was closed while a request was under way") from None
         finally:
             future.cancel()  # no effect on one that is done
+
+    def start(self, work: Coroutine[Any, Any, _T]) -> concurrent.futures.Future[_T]:
+        """Begin to run a coroutine on the loop; the future can be cancelled."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = _LoopThread(self._name)
+            return asyncio.run_coroutine_threadsafe(work, self._thread.loop)
 
     def close(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
         """Cancel what is under way and end the thread, within about ``timeout_s``."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import BinaryIO, TypeVar
 
 from ltxvfs.backends.retry import Patience, Retry
@@ -69,7 +69,7 @@ class Retrying(Wrapper):
                 source.seek(start)
             return self.inner.write(key, source, if_absent=if_absent, modified=modified)
 
-        return self._retry(_settled(write, lambda: self._own(key, source, start)))
+        return self._retry(_settled(write, lambda: self._own(key, source, start, modified)))
 
     def write_record(self, key: str, data: bytes, version: str | None) -> str:
         def own() -> str | None:
@@ -85,7 +85,9 @@ class Retrying(Wrapper):
         self._retry.stop()
         super().close()
 
-    def _own(self, key: str, source: bytes | BinaryIO, start: int) -> Entry | None:
+    def _own(
+        self, key: str, source: bytes | BinaryIO, start: int, modified: datetime | None
+    ) -> Entry | None:
         """Give the entry of an object that is exactly ``source`` from ``start``, else nothing."""
         offset = 0
         while True:
@@ -94,7 +96,8 @@ class Retrying(Wrapper):
             if self.inner.read(key, offset, max(len(sent), 1)) != sent:
                 return None
             if not sent:
-                return Entry(key, offset, self.inner.moment(key))
+                moment = modified or self.inner.moment(key) or datetime.now(UTC)
+                return Entry(key, offset, moment)
             offset += len(sent)
 
 

@@ -108,8 +108,12 @@ class Store(Protocol):
         """Delete objects; those already gone are no error."""
         ...
 
-    def moment(self, key: str) -> datetime:
-        """Give an object's exact moment, in one request. Raises ``NotFound``."""
+    def moment(self, key: str) -> datetime | None:
+        """Give an object's exact moment, in one request. Raises ``NotFound``.
+
+        ``None``, perhaps without a look, from a store that cannot keep moments, or not exactly:
+        only the object itself can tell.
+        """
         ...
 
     def read_record(self, key: str) -> Record:

@@ -67,7 +67,7 @@ class Wrapper:
     def delete(self, keys: Iterable[str]) -> None:
         self.run("delete", lambda: self.inner.delete(keys))
 
-    def moment(self, key: str) -> datetime:
+    def moment(self, key: str) -> datetime | None:
         return self.run("moment", lambda: self.inner.moment(key))
 
     def read_record(self, key: str) -> Record:

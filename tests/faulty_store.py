@@ -106,7 +106,7 @@ class FaultyStore:
         half = doomed[: (len(doomed) + 1) // 2]
         self._change(fault, lambda: self.inner.delete(doomed), lambda: self.inner.delete(half))
 
-    def moment(self, key: str) -> datetime:
+    def moment(self, key: str) -> datetime | None:
         return self._get(self._begin("moment"), key, lambda: self.inner.moment(key))
 
     def read_record(self, key: str) -> Record:

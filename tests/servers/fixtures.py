@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from servers import azurite, gcs, nats, seaweedfs
+from servers import azurite, gcs, nats, seaweedfs, sshd
 from servers.place import Place
 
 
@@ -32,6 +32,7 @@ STORES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
     "azure": azurite.place,
     "nats": nats.place,
     "s3": seaweedfs.place,
+    "sftp": sshd.place,
 }
 """From a store's name to the place of its tests, given an empty folder."""
 
