@@ -157,7 +157,7 @@ class AgeStore:
         for key in gone:
             self._forget(key)
 
-    def moment(self, key: str) -> datetime:
+    def moment(self, key: str) -> datetime | None:
         return self._inner.moment(key)
 
     def read_record(self, key: str) -> Record:

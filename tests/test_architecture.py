@@ -15,6 +15,8 @@ FUNCTION_LINES_MAX = 60
 # Who may import what: everybody else goes through these.
 ONLY = {
     "_native": ("core/kernels.py", "vfs/door"),
+    "asyncssh": ("backends/sftp",),
+    "httpx": ("backends/webdav",),
     "boto3": ("backends/s3_client.py",),
     "botocore": ("backends/s3_client.py",),
     "apsw": ("vfs/api.py", "vfs/integrity.py", "vfs/cli/version.py"),
