@@ -5,8 +5,8 @@ import re
 
 _SECRETS = re.compile(r"\b(sig|upload_id)=[^&\s\"]+")
 _SECRET_HEADERS = re.compile(
-    r"(?i)(x-amz-security-token|x-amz-server-side-encryption-customer-key)(['\"]?\s*:\s*['\"]?)"
-    r"[^\s'\",}]+"
+    r"(?i)(x-amz-security-token|x-amz-server-side-encryption-customer-key|ssecustomerkey)"
+    r"(['\"]?\s*:\s*b?['\"]?)[^\s'\",}]+"
 )
 
 

@@ -48,7 +48,6 @@ class S3Store:
         self._client: PerProcess[Any] = PerProcess(lambda: make_client(settings))
         self._retry = Retry()
         self._bucket = settings.bucket
-        self._sealed = _sealed(settings)
         self._records = None if settings.swaps_by_etag else RecordLog(self)
         self._swaps: bool | None = None
 
@@ -144,6 +143,13 @@ class S3Store:
         if client is not None:
             client.close()
 
+    @property
+    def _sealed(self) -> dict[str, Any]:
+        """What each request about an object has to bear: the customer's key."""
+        # Not kept in the store itself, which a debugger may print.
+        key = self.settings.encryption.customer_key
+        return {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": key} if key else {}
+
     def _name(self, key: str) -> str:
         return self.settings.root + check_key(key)
 
@@ -233,12 +239,6 @@ class S3Store:
         except ConfigError:
             return False
         return False
-
-
-def _sealed(settings: S3Settings) -> dict[str, Any]:
-    """Give what each request about an object has to bear: the customer's key."""
-    key = settings.encryption.customer_key
-    return {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": key} if key else {}
 
 
 def _size(source: bytes | BinaryIO) -> int:

@@ -33,7 +33,7 @@ def safe_start(prefix: str, after: str) -> str:
     character that sorts before the slash, and then by one more.
     """
     if not after.startswith(prefix):
-        return after if after < prefix else ""
+        return ""
     end = len(after)
     for position in range(len(prefix) + 1, len(after)):
         if after[position] < "/" and after[position - 1] != "/":

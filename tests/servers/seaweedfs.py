@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlencode
 
 import boto3
 from botocore.client import BaseClient, Config
@@ -49,9 +48,7 @@ def place(folder: Path) -> Iterator[Place]:
 
 
 def url(port: int, name: str) -> str:
-    return f"s3://{BUCKET}/{name}?" + urlencode(
-        {"endpoint": f"http://127.0.0.1:{port}", "region": REGION}
-    )
+    return f"s3://{BUCKET}/{name}?endpoint=http://127.0.0.1:{port}&region={REGION}"
 
 
 def client(port: int) -> BaseClient:
