@@ -48,7 +48,7 @@ class S3Store:
         self._client: PerProcess[Any] = PerProcess(lambda: make_client(settings))
         self._retry = Retry()
         self._bucket = settings.bucket
-        self._records = None if settings.swaps_by_etag else RecordLog(self)
+        self._records = RecordLog(self) if settings.dialect == "oss" else None
         self._swaps: bool | None = None
 
     @classmethod
@@ -116,8 +116,7 @@ class S3Store:
         name = self._name(key)
         with translated(key):
             answer = self._client.get().head_object(Bucket=self._bucket, Key=name, **self._sealed)
-        text = answer["Metadata"].get(_TIMESTAMP, "")
-        return _parse_moment(text) or answer["LastModified"].astimezone(UTC)
+        return _parse_moment(_timestamp(answer)) or answer["LastModified"].astimezone(UTC)
 
     def read_record(self, key: str) -> Record:
         if self._records:
@@ -223,7 +222,7 @@ class S3Store:
         """Try on an object of no meaning whether the server refuses what it has to refuse."""
         key = f"ltxvfs-probe-{secrets.token_hex(8)}"
         conditions = [{"IfNoneMatch": "*"}]
-        if self.settings.swaps_by_etag:
+        if not self._records:
             conditions.append({"IfMatch": '"00000000000000000000000000000000"'})
         self._put(key, b"1", datetime.now(UTC), {})
         try:
@@ -258,6 +257,11 @@ def _promised_size(answer: Any) -> int:
     """Give the size of a body by its range, if it has one: that is said twice, and checked."""
     match = re.fullmatch(r"bytes (\d+)-(\d+)/.*", answer.get("ContentRange") or "")
     return int(match[2]) - int(match[1]) + 1 if match else int(answer["ContentLength"])
+
+
+def _timestamp(answer: Any) -> str:
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
+    return str(answer["Metadata"].get(_TIMESTAMP) or headers.get(f"x-oss-meta-{_TIMESTAMP}", ""))
 
 
 def _parse_moment(text: str) -> datetime | None:

@@ -57,8 +57,8 @@ def _client(settings: S3Settings, region: str) -> Any:
     client.meta.events.unregister("before-call.s3", handlers.add_expect_header)
     if settings.headers:
         client.meta.events.register("before-call.s3", _add_headers(dict(settings.headers)))
-    if settings.create_only != "If-None-Match":
-        client.meta.events.register("before-call.s3", _create_by(settings.create_only))
+    if settings.dialect == "oss":
+        client.meta.events.register("before-call.s3", _speak_oss)
     if settings.content_md5:
         client.meta.events.register("before-call.s3.DeleteObjects", _add_content_md5)
     if not settings.sign_accept_encoding:
@@ -106,14 +106,13 @@ def _add_headers(headers: dict[str, str]) -> Any:
     return add
 
 
-def _create_by(header: str) -> Any:
-    """Say "only if absent" in the words of a server that does not know the standard ones."""
-
-    def translate(params: dict[str, Any], **_: Any) -> None:
-        if params["headers"].pop("If-None-Match", None) is not None:
-            params["headers"][header] = "true"
-
-    return translate
+def _speak_oss(params: dict[str, Any], **_: Any) -> None:
+    """Use Alibaba's own headers where its S3 interface does not take Amazon's for the same."""
+    headers = params["headers"]
+    if headers.pop("If-None-Match", None) is not None:
+        headers["x-oss-forbid-overwrite"] = "true"
+    for name in [name for name in headers if name.startswith("x-amz-meta-")]:
+        headers[name.replace("x-amz-", "x-oss-")] = headers.pop(name)
 
 
 def _add_content_md5(params: dict[str, Any], **_: Any) -> None:

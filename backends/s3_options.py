@@ -1,9 +1,11 @@
-"""The parameters of an ``s3://`` URL, each under Litestream's two spellings."""
+"""The parameters of a URL of an S3 server, each under Litestream's two spellings."""
+
+from collections.abc import Iterable
 
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError
 
-_NAMES = (
+S3_OPTIONS = (
     "endpoint",
     "region",
     "force-path-style",
@@ -29,17 +31,15 @@ def _camel_case(name: str) -> str:
     return first + "".join(words.get(word, word.capitalize()) for word in rest)
 
 
-_SPELLINGS = {_camel_case(name): name for name in _NAMES} | {name: name for name in _NAMES}
-
-
 class Options:
     """Typed access to the parameters; raises ``ConfigError``, which never shows a value."""
 
-    def __init__(self, url: ReplicaURL) -> None:
-        url.refuse_options(_SPELLINGS)
+    def __init__(self, url: ReplicaURL, names: Iterable[str]) -> None:
+        spellings = {spelling: name for name in names for spelling in (name, _camel_case(name))}
+        url.refuse_options(spellings)
         self._values: dict[str, str] = {}
         for spelling, value in url.options.items():
-            name = _SPELLINGS[spelling]
+            name = spellings[spelling]
             if name in self._values:
                 raise ConfigError(f"{url.scheme}:// has {name} twice, in both spellings")
             self._values[name] = value

@@ -82,11 +82,11 @@ def read_host(url: ReplicaURL) -> BucketHost:
             region = match.groupdict().get("region")
             return BucketHost(
                 match["bucket"],
-                _root(url.path),
+                root_of(url.path),
                 endpoint.format(region=region) if endpoint else None,
                 region or ("us-east-1" if endpoint else None),
             )
-    return BucketHost(url.host, _root(url.path))
+    return BucketHost(url.host, root_of(url.path))
 
 
 def _access_point(url: ReplicaURL) -> BucketHost:
@@ -98,7 +98,7 @@ def _access_point(url: ReplicaURL) -> BucketHost:
             "an access point's ARN needs its name: s3://arn:...:accesspoint/name/path"
         )
     return BucketHost(
-        f"{url.host}/{name}", _root("/" + path if path else ""), region=match["region"] or None
+        f"{url.host}/{name}", root_of("/" + path if path else ""), region=match["region"] or None
     )
 
 
@@ -107,10 +107,10 @@ def _own_server(url: ReplicaURL) -> BucketHost:
     bucket, dot, host = url.host.partition(".")
     if not dot or host.endswith(".com"):
         raise ConfigError("a port needs its server: s3://bucket.host:port/path, or endpoint=")
-    return BucketHost(bucket, _root(url.path), f"http://{host}:{url.port}", "us-east-1", True)
+    return BucketHost(bucket, root_of(url.path), f"http://{host}:{url.port}", "us-east-1", True)
 
 
-def _root(path: str) -> str:
+def root_of(path: str) -> str:
     """Give what stands before each key, exactly as Litestream makes it of a URL's path.
 
     Without any path it is ``./``, with an empty one a lone ``/``: odd, but that is where a

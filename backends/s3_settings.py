@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
-from ltxvfs.backends.s3_options import Options
+from ltxvfs.backends.s3_options import S3_OPTIONS, Options
 from ltxvfs.backends.s3_providers import BucketHost, needs_of, read_host
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError
@@ -44,8 +44,8 @@ class S3Settings:
 
     ``root`` stands before every key as it is. ``endpoint`` ``None`` is Amazon's own; ``region``
     ``None`` is then asked of the server. ``part_size`` is in bytes, ``concurrency`` counts the
-    parts of one upload that travel at once. ``create_only`` names the request header that lets
-    a write only create; ``swaps_by_etag`` says that a write may replace a version it names.
+    parts of one upload that travel at once. The ``oss`` dialect is that of Alibaba, which knows no
+    ETags in conditions of writes and has names of its own for some headers.
     """
 
     bucket: str
@@ -63,8 +63,7 @@ class S3Settings:
     encryption: Encryption = Encryption()
     keys: Keys | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
-    create_only: Literal["If-None-Match", "x-oss-forbid-overwrite"] = "If-None-Match"
-    swaps_by_etag: bool = True
+    dialect: Literal["s3", "oss"] = "s3"
 
     @classmethod
     def from_url(cls, url: ReplicaURL, environ: Mapping[str, str] = os.environ) -> "S3Settings":
@@ -73,7 +72,7 @@ class S3Settings:
             raise ConfigError(
                 "an s3:// URL holds no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
-        options = Options(url)
+        options = Options(url, S3_OPTIONS)
         place = read_host(url)
         if not place.bucket:
             raise ConfigError("an s3:// URL needs a bucket: s3://bucket/path")
@@ -82,7 +81,7 @@ class S3Settings:
 
 def _settings(place: BucketHost, options: Options, environ: Mapping[str, str]) -> S3Settings:
     given = options.text("endpoint") or environ.get("LITESTREAM_S3_ENDPOINT") or None
-    endpoint = _with_scheme(given) if given else place.endpoint
+    endpoint = with_scheme(given) if given else place.endpoint
     needs = needs_of(_host(endpoint))
     path_style = place.path_style or needs.path_style or given is not None
     encryption = _encryption(options)
@@ -99,7 +98,7 @@ def _settings(place: BucketHost, options: Options, environ: Mapping[str, str]) -
         content_md5=options.flag("require-content-md5", needs.content_md5),
         sign_accept_encoding=needs.sign_accept_encoding,
         concurrency=options.count("concurrency", needs.concurrency),
-        part_size=_part_size(options),
+        part_size=part_size(options),
         storage_class=options.text("storage-class"),
         encryption=encryption,
         keys=_keys(environ),
@@ -107,7 +106,8 @@ def _settings(place: BucketHost, options: Options, environ: Mapping[str, str]) -
     )
 
 
-def _part_size(options: Options) -> int:
+def part_size(options: Options) -> int:
+    """Read the size of parts, in the bounds that every server has."""
     size = options.count("part-size", PART_SIZE_MIN)
     if not PART_SIZE_MIN <= size <= PART_SIZE_MAX:
         raise ConfigError(f"part-size is {size} bytes, and must be from 5 MiB to 5 GiB")
@@ -157,7 +157,8 @@ def _keys(environ: Mapping[str, str]) -> Keys | None:
     return Keys(access_key_id, secret, token or None)
 
 
-def _with_scheme(endpoint: str) -> str:
+def with_scheme(endpoint: str) -> str:
+    """Check an endpoint, and give it a scheme if it has none: plain HTTP only close to home."""
     if "://" not in endpoint:
         endpoint = f"{'http' if _is_private(_host('//' + endpoint)) else 'https'}://{endpoint}"
     parts = urlsplit(endpoint)
