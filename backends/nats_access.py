@@ -188,7 +188,7 @@ def _checked_seed(seed: str) -> str:
     """Give the seed back; the library's own errors are of many kinds and show what they got."""
     try:
         nkeys.from_seed(bytearray(seed.encode()))
-    except Exception:  # noqa: BLE001
+    except (nkeys.NkeysError, ValueError, IndexError):
         raise ConfigError("the seed of nats:// is no NKey seed (SU...)") from None
     return seed
 

@@ -10,6 +10,7 @@ import itertools
 import json
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import nats.errors
@@ -21,6 +22,7 @@ from ltxvfs.backends.nats_access import Access
 from ltxvfs.core.errors import ConfigError, Conflict, Denied, NotFound, ReplicaError, Unavailable
 
 _TIMEOUT_S = 10.0  # Litestream's
+_CLOSE_TIMEOUT_S = 1.0
 _PING_INTERVAL_S = 30
 _NO_JETSTREAM = "the NATS server has no JetStream (for this account): start it with --jetstream"
 
@@ -81,8 +83,7 @@ class Connection:
         try:
             await self._connect(access, arguments)
         except BaseException as error:
-            self.lost = True
-            await self.client.close()
+            await self.close()
             translated = self._translated(error, access)
             if translated is error:
                 raise
@@ -144,7 +145,10 @@ class Connection:
             await subscription.unsubscribe()
 
     async def close(self) -> None:
-        await self.client.close()
+        with suppress(TimeoutError):
+            # nats-py waits for ever for the end of a connection whose TLS never came about.
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self.client.close()
         await self._on_closed()
 
     async def _connect(self, access: Access, arguments: Mapping[str, Any]) -> None:
@@ -218,6 +222,8 @@ class Connection:
             return Denied(f"the NATS server refuses TLS as it is set up here ({error.reason})")
         if isinstance(error, nats.errors.Error) and "auth" in str(error).lower():
             return Denied("the NATS server refuses these credentials")
+        if isinstance(error, ConnectionResetError) and access.tls:
+            return Unavailable("the NATS server ended TLS at once: does it want a client-cert?")
         if isinstance(error, (OSError, nats.errors.Error)):
             reason = getattr(error, "strerror", None) or type(error).__name__
             return Unavailable(f"no NATS server at {', '.join(access.servers)} ({reason})")

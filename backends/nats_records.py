@@ -43,7 +43,7 @@ class Records:
             return await self._put(key, data, str(message["seq"]))
 
     async def _put(self, key: str, data: bytes, expected: str) -> str:
-        connection = (await self._objects.stream()).connection
+        connection = (await self._objects.stream.settings()).connection
         headers = {"Nats-Expected-Last-Subject-Sequence": expected}
         try:
             return str(await connection.publish(self._subject(key), data, headers))
@@ -51,7 +51,7 @@ class Records:
             raise Conflict(f"{key} was changed by another writer") from None
 
     async def _newest(self, key: str) -> dict[str, Any] | None:
-        connection = (await self._objects.stream()).connection
+        connection = (await self._objects.stream.settings()).connection
         which = {"last_by_subj": self._subject(key)}
         try:
             found = await connection.api(f"STREAM.MSG.GET.KV_{self.bucket}", which)
@@ -62,20 +62,20 @@ class Records:
 
     async def _make_bucket(self) -> None:
         """Make the bucket as any client of NATS does (ADR-8), as safe as that of the objects."""
-        stream = await self._objects.stream()
+        settings = await self._objects.stream.settings()
         config = {
             "name": f"KV_{self.bucket}",
             "subjects": [f"$KV.{self.bucket}.>"],
             "description": "leases of ltxvfs",
             "max_msgs_per_subject": 1,
             "discard": "new",
-            "num_replicas": stream.replicas,
+            "num_replicas": settings.replicas,
             "allow_rollup_hdrs": True,
             "deny_delete": True,
             "allow_direct": True,
         }
         try:
-            await stream.connection.api(f"STREAM.CREATE.KV_{self.bucket}", config)
+            await settings.connection.api(f"STREAM.CREATE.KV_{self.bucket}", config)
         except Denied:
             raise Denied(
                 f"the NATS user may not make the bucket {self.bucket!r} for leases:"

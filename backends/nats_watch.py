@@ -9,8 +9,9 @@ from nats.aio.msg import Msg
 
 from ltxvfs.backends import nats_objects as objects
 from ltxvfs.backends.event_loop import EventLoop
-from ltxvfs.backends.nats_bucket import Bucket, Delivery
+from ltxvfs.backends.nats_bucket import Bucket
 from ltxvfs.backends.nats_link import status
+from ltxvfs.backends.nats_stream import Delivery
 from ltxvfs.core.errors import ReplicaError, Unavailable
 
 _HEARTBEAT_S = 5
@@ -86,7 +87,7 @@ class NatsWatch:
             "deliver_policy": "new",
             "idle_heartbeat": _HEARTBEAT_S * 1_000_000_000,
         }
-        self._delivery = await self._bucket.deliver(config, self._receive)
+        self._delivery = await self._bucket.stream.deliver(config, self._receive)
 
     async def _end(self) -> None:
         delivery, self._delivery = self._delivery, None

@@ -12,9 +12,9 @@ from itertools import count
 import pytest
 from nats.js.api import ObjectMeta, ObjectMetaOptions
 from servers import nats as servers
+from servers.nats import open_nats
 
 from ltxvfs.backends import nats_objects
-from ltxvfs.backends.registry import open_store
 from ltxvfs.backends.testing import MOMENT, StoreAgreement, StoreTests
 from ltxvfs.core.errors import ConfigError, Conflict, NotFound, ReplicaError
 
@@ -38,7 +38,7 @@ def bucket(server):
 
 @pytest.fixture
 def store(server, bucket):
-    opened = open_store(server.url(bucket))
+    opened = open_nats(server.url(bucket))
     yield opened
     opened.close()
 
@@ -46,7 +46,7 @@ def store(server, bucket):
 class TestNatsStore(StoreTests):
     @pytest.fixture
     def store(self, server, bucket):
-        opened = open_store(server.url(f"{bucket}/deep/prefix"))
+        opened = open_nats(server.url(f"{bucket}/deep/prefix"))
         yield opened
         opened.close()
 
@@ -57,7 +57,7 @@ class NatsAgreement(StoreAgreement):
     def make_store(self):
         bucket = f"a{next(_numbers)}"
         self.server.make_bucket(bucket)
-        return open_store(self.server.url(bucket))
+        return open_nats(self.server.url(bucket))
 
 
 @pytest.mark.usefixtures("server")
@@ -334,7 +334,7 @@ def test_a_bucket_without_direct_access_works(server, bucket, store):
 
 
 def test_prefixes_share_a_bucket(server, bucket, store):
-    with closing(open_store(server.url(f"{bucket}/app/"))) as inner:
+    with closing(open_nats(server.url(f"{bucket}/app/"))) as inner:
         inner.write("k", b"x")
         assert [entry.key for entry in inner.list("")] == ["k"]
         assert [entry.key for entry in store.list("")] == ["app/k"]
@@ -377,10 +377,10 @@ def test_records_are_values_of_a_bucket_beside_the_objects(server, bucket, store
 )
 def test_a_bad_url_is_refused(rest, match):
     with pytest.raises(ConfigError, match=match):
-        open_store(f"nats://host{rest}")
+        open_nats(f"nats://host{rest}")
 
 
 @pytest.mark.parametrize("url", ["nats:///bucket", "nats://a,,b:1/bucket"])
 def test_a_url_needs_its_servers(url):
     with pytest.raises(ConfigError, match="needs a server"):
-        open_store(url)
+        open_nats(url)

@@ -15,9 +15,13 @@ from nats.aio.client import Client
 from servers.place import Place
 from servers.process import free_ports, running
 
+from ltxvfs.backends.nats import NatsStore
+from ltxvfs.backends.url import ReplicaURL
+
 USER = "test"
 PASSWORD = "testpass"
-BY_PASSWORD = {"authorization": {"users": [{"user": USER, "password": PASSWORD}]}}
+BY_NAME = {"user": USER, "password": PASSWORD}
+BY_PASSWORD = {"authorization": {"users": [BY_NAME]}}
 
 _T = TypeVar("_T")
 
@@ -37,9 +41,7 @@ class Server:
 
     def run(self, work: Callable[[Client], Awaitable[_T]], **login: Any) -> _T:
         async def main() -> _T:
-            login.setdefault("user", USER)
-            login.setdefault("password", PASSWORD)
-            client = await nats.connect(f"nats://{self.address}", **login)
+            client = await nats.connect(f"nats://{self.address}", **{**BY_NAME, **login})
             try:
                 return await work(client)
             finally:
@@ -52,6 +54,11 @@ class Server:
             await client.jetstream().create_object_store(bucket)
 
         self.run(make, **login)
+
+
+def open_nats(url: str) -> NatsStore:
+    """Open the bare store, without the wrappers that try again."""
+    return NatsStore.from_url(ReplicaURL.parse(url))
 
 
 @contextmanager

@@ -1,0 +1,251 @@
+"""What the NATS store says when the server, the bucket or the permission is not there."""
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from contextlib import closing
+
+import pytest
+from servers import nats as servers
+from servers.nats import open_nats
+from servers.process import free_ports
+
+from ltxvfs.core.errors import ConfigError, Denied, ReplicaError, Unavailable
+
+SECRET = "a-hidden-password"
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store on a server of its own, which a test may end and start again."""
+    with servers.serving(tmp_path) as server:
+        server.make_bucket("b")
+        with closing(open_nats(server.url("b"))) as opened:
+            yield opened
+
+
+def test_no_server_is_unavailable_at_once():
+    (port,) = free_ports(1)
+    url = f"nats://127.0.0.1:{port}"
+    with closing(open_nats(f"{url}/b")) as store, pytest.raises(Unavailable, match=f"at {url} "):
+        store.read("k")
+
+
+def test_a_server_that_says_nothing_is_unavailable(monkeypatch):
+    monkeypatch.setattr("ltxvfs.backends.nats_link._TIMEOUT_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"nats://127.0.0.1:{listener.getsockname()[1]}/b"
+        with closing(open_nats(url)) as store, pytest.raises(Unavailable, match="no NATS server"):
+            store.read("k")
+
+
+def test_a_restarted_server_is_unavailable_and_then_there_again(tmp_path):
+    (port,) = free_ports(1)
+    with servers.serving(tmp_path, port=port) as server:
+        server.make_bucket("b")
+        store = open_nats(server.url("b"))
+        store.write("k", b"x" * 300_000)
+    with closing(store):
+        for work in (
+            lambda: store.read("k"),
+            lambda: store.write("k2", b"x"),
+            lambda: [*store.list("")],
+        ):
+            with pytest.raises(Unavailable):
+                work()
+        with servers.serving(tmp_path, port=port):
+            assert store.read("k") == b"x" * 300_000
+            store.write("k2", b"y")
+            assert [entry.key for entry in store.list("")] == ["k", "k2"]
+
+
+def test_a_server_that_dies_fails_what_is_under_way_at_once(tmp_path):
+    with servers.serving(tmp_path) as server:
+        server.make_bucket("b")
+        store = open_nats(server.url("b"))
+        store.write("k", b"x")
+        started = threading.Event()
+        errors = []
+
+        def read():
+            try:
+                while True:
+                    store.read("k")
+                    started.set()
+            except ReplicaError as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        started.wait()
+    with closing(store):
+        for thread in threads:
+            thread.join(5)
+        assert [type(error) for error in errors] == [Unavailable] * 4
+
+
+def test_a_missing_bucket_says_how_to_make_it(tmp_path):
+    with servers.serving(tmp_path) as server, closing(open_nats(server.url("none"))) as store:
+        for work in (lambda: store.write("k", b"x"), lambda: [*store.list("")]):
+            with pytest.raises(
+                ConfigError, match=r"no NATS .* bucket 'none': .*nats object add none"
+            ):
+                work()
+        server.make_bucket("none")
+        store.write("k", b"x")
+
+
+def test_a_bucket_that_was_deleted_is_missing(store, tmp_path):
+    store.write("k", b"x")
+
+    async def delete():
+        connection = await store._link.connection()
+        await connection.client.jetstream().delete_object_store("b")
+
+    store._loop.run(delete())
+    with pytest.raises(ConfigError, match="no NATS object store bucket"):
+        store.read("k")
+
+
+def test_a_server_without_jetstream_says_so(tmp_path):
+    with (
+        servers.serving(tmp_path, jetstream=False) as server,
+        closing(open_nats(server.url("b"))) as store,
+        pytest.raises(ConfigError, match=r"no JetStream .*--jetstream"),
+    ):
+        store.read("k")
+
+
+def restricted(*denied):
+    user = {**servers.BY_NAME, "permissions": {"publish": {"deny": list(denied)}}}
+    return {"authorization": {"users": [user, {"user": "admin", "password": SECRET}]}}
+
+
+@pytest.mark.parametrize(
+    ("denied", "work", "match"),
+    [
+        ("$O.>", lambda store: store.write("k", b"x"), r"may not publish to \$O\.b\."),
+        (
+            "$JS.API.STREAM.INFO.>",
+            lambda store: store.read("k"),
+            "may not publish to .*STREAM.INFO",
+        ),
+        (
+            "$JS.API.STREAM.CREATE.>",
+            lambda store: store.write_record("lock.json", b"x", None),
+            r"may not make the bucket 'b-leases'.*nats kv add b-leases",
+        ),
+    ],
+)
+def test_a_forbidden_request_is_denied_at_once(denied, work, match, tmp_path):
+    with servers.serving(tmp_path, restricted(denied)) as server:
+        server.make_bucket("b", user="admin", password=SECRET)
+        with closing(open_nats(server.url("b"))) as store, pytest.raises(Denied, match=match):
+            work(store)
+
+
+def test_a_user_that_may_not_subscribe_is_denied_at_once(tmp_path):
+    user = {**servers.BY_NAME, "permissions": {"subscribe": {"deny": ["_INBOX.>"]}}}
+    with (
+        servers.serving(tmp_path, {"authorization": {"users": [user]}}) as server,
+        closing(open_nats(server.url("b"))) as store,
+        pytest.raises(Denied, match="may not subscribe to _INBOX"),
+    ):
+        store.read("k")
+
+
+def test_a_full_bucket_says_so(tmp_path):
+    with servers.serving(tmp_path) as server:
+
+        async def make(client):
+            await client.jetstream().create_object_store("b", max_bytes=500_000)
+
+        server.run(make)
+        with closing(open_nats(server.url("b"))) as store:
+            with pytest.raises(ReplicaError, match="the NATS bucket is full") as caught:
+                store.write("k", bytes(1_000_000))
+            assert not isinstance(caught.value, Unavailable)
+            store.write("k", b"fits, as the chunks of the first one are gone" * 1000)
+
+
+def test_small_messages_are_kept_to(tmp_path):
+    with servers.serving(tmp_path, {**servers.BY_PASSWORD, "max_payload": 16_384}) as server:
+        server.make_bucket("b")
+        with closing(open_nats(server.url("b"))) as store:
+            data = os.urandom(100_000)
+            store.write("k", data)
+            assert store.read("k") == data
+            with pytest.raises(ReplicaError, match="too many for one NATS message"):
+                store.write_record("lock.json", bytes(20_000), None)
+
+
+def test_no_secret_is_in_logs_errors_or_repr(tmp_path, caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+    texts = []
+    with servers.serving(tmp_path) as server:
+        server.make_bucket("b")
+        store = open_nats(server.url("b", f"test:{SECRET}@"))
+        with closing(store), pytest.raises(Denied) as caught:
+            store.read("k")
+        texts += [repr(store), repr(store._link._access), *traceback.format_exception(caught.value)]
+        with closing(open_nats(server.url("b"))) as good:
+            good.write("k", b"x")
+            server_gone = good
+    with closing(server_gone), pytest.raises(Unavailable) as caught:
+        server_gone.read("k")
+    texts += traceback.format_exception(caught.value)
+    output = capfd.readouterr()
+    everything = "\n".join([*texts, caplog.text, output.out, output.err])
+    assert SECRET not in everything
+    assert servers.PASSWORD not in everything
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+FORK = """
+import os, sys, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12 on: a fork with threads
+sys.path.insert(0, sys.argv[2])
+from servers.nats import open_nats
+
+store = open_nats(sys.argv[1])
+store.write("parent", b"x" * 200_000)
+watch = store.watch("")
+pid = os.fork()
+if pid == 0:
+    assert store.read("parent") == b"x" * 200_000
+    store.write("child", b"y")
+    store.close()
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+assert watch.wait(10)
+assert store.read("child") == b"y"
+watch.close()
+store.close()
+assert threading.active_count() == 1
+"""
+
+
+def test_a_forked_child_has_a_connection_of_its_own(tmp_path):
+    with servers.serving(tmp_path) as server:
+        server.make_bucket("b")
+        tests = os.path.dirname(os.path.dirname(__file__))
+        argv = [sys.executable, "-W", "error", "-c", FORK, server.url("b"), tests]
+        subprocess.run(argv, check=True, timeout=60)
+
+
+def test_a_process_that_never_closes_its_store_ends(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[2]); from servers.nats import open_nats;"
+        "store = open_nats(sys.argv[1]); store.write('k', b'x'); watch = store.watch('')"
+    )
+    with servers.serving(tmp_path) as server:
+        server.make_bucket("b")
+        tests = os.path.dirname(os.path.dirname(__file__))
+        argv = [sys.executable, "-c", code, server.url("b"), tests]
+        done = subprocess.run(argv, check=True, timeout=60, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "")
