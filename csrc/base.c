@@ -119,11 +119,10 @@ static int begin_chain(ltx_db *db, uint64_t base_txid, const image *from)
         rc = forget_files(db, base_txid);
     if (!rc)
         rc = ltx_spool_create(db->folder, base_txid + 1, LTX_SPOOL_SNAPSHOT, db->boot, from->ms,
-                              &from->at, 0600, &mine);
+                              &from->at, &mine);
     ltx_spool_close(&mine);
     if (!rc)
-        rc = ltx_spool_create(db->folder, base_txid + 2, 0, db->boot, from->ms, &from->at, 0600,
-                              &next);
+        rc = ltx_spool_create(db->folder, base_txid + 2, 0, db->boot, from->ms, &from->at, &next);
     db->shared->generation++;
     db->shared->layout++;
     if (rc)
@@ -159,17 +158,11 @@ static int read_run(ltx_db *db, const image *from, uint32_t first, uint32_t coun
 {
     uint32_t size = from->at.page_size;
     uint64_t offset = (uint64_t)(first - 1) * size;
-    size_t want = (size_t)count * size, got = 0;
-    while (got < want) {
-        ssize_t n = pread(db->fd, out + got, want - got, (off_t)(offset + got));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        if (n == 0)
-            break; /* pages behind the file's end are zeros or in the WAL */
-        got += (size_t)n;
-    }
+    size_t want = (size_t)count * size, got;
+    int rc = ltx_pread_some(db->fd, out, want, offset, &got);
+    if (rc)
+        return rc;
+    /* Pages behind the file's end are zeros, or in the WAL. */
     memset(out + got, 0, want - got);
     for (uint32_t i = 0; i < count; i++) {
         const ltx_pagemap_entry *entry = ltx_pagemap_get(&from->pages, first + i);

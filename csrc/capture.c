@@ -1,10 +1,11 @@
-/* Capture: committed frames of the WAL become batches in the spool.
+/* Capture: which pages were committed becomes a batch in the spool.
  *
  * SQLite announces each checkpoint before it copies a frame back (SQLITE_FCNTL_CKPT_START), and a
- * WAL is restarted, truncated or deleted only behind a finished checkpoint. So capturing everything
- * committed before that call returns loses nothing. What is committed is read off the WAL itself:
- * salts and the running checksum (SQLite file format, section 4). */
+ * WAL is restarted, truncated or deleted only behind a finished checkpoint. So noting everything
+ * committed before that call returns loses nothing: what the pages hold is then in the database
+ * file, until it is cut out (cut.h). */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -15,8 +16,6 @@
 #include "ltx.h"
 #include "scan.h"
 #include "state.h"
-
-#define SPOOL_MAX (64u * 1024 * 1024) /* of pages, then the spool is rotated */
 
 /* Whether the frame in front of `at` is still the one that was captured last. */
 static int same_frame(ltx_db *db, const ltx_position *at)
@@ -49,91 +48,34 @@ static int resume(ltx_db *db, const ltx_wal_header *wal, ltx_position *at)
 
 /* Pages of the grown part that the new frames do not hold: SQLite never wrote them in these
    transactions. (Pages that were cut off and came back within these need nothing: no checkpoint was
-   between, so they still are what they were before.) Their content is what SQLite itself would
-   read: an older frame of this WAL, else the database file, else zeros. Litestream needs them in
-   the file (no gap above the old size). */
-static int fill_growth(ltx_db *db, ltx_scan *s, uint64_t start, uint32_t from, ltx_pagemap *fill)
+   between, so they still are what they were before.) Litestream needs them in the file (no gap
+   above the old size). */
+static int add_growth(ltx_scan *s, uint32_t from)
 {
     uint32_t lock = ltx_lock_pgno(s->wal.page_size);
     for (uint32_t pgno = from + 1; pgno <= s->at.commit && pgno > from; pgno++) {
-        if (pgno == lock || ltx_pagemap_get(s->pages, pgno))
-            continue;
-        int rc = ltx_pagemap_set(fill, pgno, LTX_PAGEMAP_FILE);
-        if (rc)
-            return rc;
-    }
-    if (!fill->count)
-        return 0;
-    uint8_t head[LTX_WAL_FRAME_HEADER_SIZE];
-    size_t frame = LTX_WAL_FRAME_HEADER_SIZE + s->wal.page_size;
-    for (uint64_t at = LTX_WAL_HEADER_SIZE; at < start; at += frame) {
-        int rc = ltx_pread(db->wal_fd, head, sizeof head, at);
-        if (rc)
-            return rc == ENODATA ? 0 : rc;
-        if (ltx_get_u32(head + 8) != s->wal.salt1 || ltx_get_u32(head + 12) != s->wal.salt2)
-            continue;
-        if (ltx_pagemap_get(fill, ltx_get_u32(head)))
-            rc = ltx_pagemap_set(fill, ltx_get_u32(head), at);
+        int known = pgno == lock || ltx_pagemap_get(s->pages, pgno);
+        int rc = known ? 0 : ltx_pagemap_set(s->pages, pgno, LTX_PAGEMAP_FILE);
         if (rc)
             return rc;
     }
     return 0;
 }
 
-static int read_page(ltx_db *db, uint32_t page_size, ltx_pagemap_entry entry, uint8_t *out)
+static int append(ltx_db *db, ltx_scan *s)
 {
-    if (entry.offset != LTX_PAGEMAP_FILE)
-        return ltx_pread(db->wal_fd, out, page_size, entry.offset + LTX_WAL_FRAME_HEADER_SIZE);
-    memset(out, 0, page_size);
-    int rc = ltx_pread(db->fd, out, page_size, (uint64_t)(entry.pgno - 1) * page_size);
-    return rc == ENODATA ? 0 : rc;
-}
-
-static int put_page(ltx_db *db, const ltx_scan *s, ltx_pagemap_entry entry)
-{
-    uint8_t *room;
-    int rc = ltx_spool_room(&db->spool, &room);
-    if (!rc)
-        rc = read_page(db, s->wal.page_size, entry, room);
-    return rc ? rc : ltx_spool_put(&db->spool, entry.pgno, room);
-}
-
-static int put_pages(ltx_db *db, const ltx_scan *s, const ltx_pagemap *pages)
-{
-    for (size_t i = 0; i < pages->size; i++) {
-        ltx_pagemap_entry entry = pages->entries[i];
-        int rc = entry.pgno && entry.pgno <= s->at.commit ? put_page(db, s, entry) : 0;
-        if (rc)
-            return rc;
-    }
-    return 0;
-}
-
-static uint32_t count_up_to(const ltx_pagemap *pages, uint32_t commit)
-{
+    int rc = add_growth(s, db->spool.position.commit);
+    uint32_t *pgnos = rc ? NULL : malloc(s->pages->count * sizeof *pgnos);
+    if (!pgnos)
+        return rc ? rc : ENOMEM;
     uint32_t count = 0;
-    for (size_t i = 0; i < pages->size; i++)
-        count += pages->entries[i].pgno && pages->entries[i].pgno <= commit;
-    return count;
-}
-
-static int append(ltx_db *db, ltx_scan *s, uint64_t start)
-{
-    uint32_t from = db->spool.position.commit;
-    ltx_pagemap fill = {0};
-    int rc = fill_growth(db, s, start, from, &fill);
-    uint32_t commit = s->at.commit;
-    if (!rc)
-        rc =
-            ltx_spool_begin(&db->spool, count_up_to(s->pages, commit) + count_up_to(&fill, commit));
-    if (!rc)
-        rc = put_pages(db, s, s->pages);
-    if (!rc)
-        rc = put_pages(db, s, &fill);
+    for (size_t i = 0; i < s->pages->size; i++)
+        if (s->pages->entries[i].pgno && s->pages->entries[i].pgno <= s->at.commit)
+            pgnos[count++] = s->pages->entries[i].pgno;
     int64_t now = ltx_now_ms();
-    if (!rc)
-        rc = ltx_spool_commit(&db->spool, now > db->spool.ms ? now : db->spool.ms, &s->at);
-    ltx_pagemap_free(&fill);
+    rc = ltx_spool_append(&db->spool, pgnos, count, now > db->spool.ms ? now : db->spool.ms,
+                          &s->at);
+    free(pgnos);
     return rc;
 }
 
@@ -155,16 +97,12 @@ static int capture_from(ltx_db *db, ltx_scan *s)
         return rc;
     rc = ltx_chain_forget_clean(db);
     if (!rc)
-        rc = append(db, s, start);
+        rc = append(db, s);
     if (!rc && !same_generation(db, &s->wal))
         rc = LTX_NEED_BASE;
     if (rc)
         return rc;
     db->shared->generation++;
-    atomic_store(&db->frames, (uint32_t)((s->at.end - LTX_WAL_HEADER_SIZE) /
-                                         (LTX_WAL_FRAME_HEADER_SIZE + s->wal.page_size)));
-    if (db->spool.pages * s->wal.page_size >= SPOOL_MAX)
-        return ltx_rotate_locked(db);
     return 0;
 }
 
@@ -235,21 +173,14 @@ int ltx_capture_seek(ltx_db *db, ltx_position *out, ltx_pagemap *pages)
     return rc;
 }
 
-int ltx_rotate_locked(ltx_db *db)
+int ltx_capture_frames(ltx_db *db, const ltx_position *at, ltx_pagemap *pages)
 {
-    struct stat st;
-    int mode = db->fd >= 0 && fstat(db->fd, &st) == 0 ? (int)(st.st_mode & 0666) : 0600;
-    ltx_spool next;
-    uint64_t txid = db->spool.header.txid;
-    int rc = ltx_spool_create(db->folder, txid + 1, 0, db->boot, db->spool.ms, &db->spool.position,
-                              mode, &next);
-    if (rc)
+    ltx_scan s = {.limit = at->end, .pages = pages};
+    int present = 0;
+    int rc = ltx_scan_header(db->wal_fd, &s.wal, &present);
+    if (rc || !present || !ltx_position_frames(at) || s.wal.salt1 != at->salt1 ||
+        s.wal.salt2 != at->salt2)
         return rc;
-    ltx_spool_close(&db->spool);
-    db->spool = next;
-    db->newest = txid;
-    db->shared->generation++;
-    db->shared->layout++;
-    atomic_store(&db->unsealed, 1);
-    return 0;
+    ltx_scan_start(&s.wal, 0, &s.at);
+    return ltx_scan_run(&s, db->wal_fd, db->wal_index);
 }

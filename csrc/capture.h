@@ -1,4 +1,4 @@
-/* Capture: committed frames of the WAL become batches in the spool. */
+/* Capture: which pages were committed becomes a batch in the spool. */
 #ifndef LTX_CAPTURE_H
 #define LTX_CAPTURE_H
 
@@ -11,7 +11,8 @@ int ltx_capture_locked(ltx_db *db);
 /* Find the end of the WAL's committed frames and the newest frame of each page in it, without
    capturing. All zeros when there is no WAL. The capture lock is held. */
 int ltx_capture_seek(ltx_db *db, ltx_position *out, ltx_pagemap *pages);
-/* Close the open spool and begin that of the next TXID. The capture lock is held. */
-int ltx_rotate_locked(ltx_db *db);
+/* The newest frame of each page in front of `at`; none if the WAL is not that position's any more.
+   The capture lock is held. 0 or an errno. */
+int ltx_capture_frames(ltx_db *db, const ltx_position *at, ltx_pagemap *pages);
 
 #endif

@@ -145,24 +145,22 @@ static int position_of(ltx_db *db, uint64_t txid, ltx_position *out, int64_t *ms
     return ltx_takeover_position(path, &header, db->wal_fd, out);
 }
 
-/* The spools behind `newest` follow on it without a gap and were written since the machine booted.
- */
-static int spools_usable(ltx_db *db, const uint64_t *txids, size_t count)
+/* Open the newest spool. *usable: it follows on the newest LTX file, with nothing but an image
+   between, or is that file's own (its sealer died), and was written since the machine booted. */
+static int open_newest(ltx_db *db, const uint64_t *txids, size_t count, int *usable)
 {
-    if (!count)
-        return 0;
-    for (size_t i = 0; i < count; i++) {
-        ltx_spool spool;
-        if (txids[i] != db->newest + 1 + i || ltx_spool_open(db->folder, txids[i], 0, &spool))
-            return 0;
-        int usable = memcmp(spool.header.boot, db->boot, sizeof db->boot) == 0;
-        if (i == count - 1 && spool.header.flags & LTX_SPOOL_SNAPSHOT)
-            usable = 0;
-        ltx_spool_close(&spool);
-        if (!usable)
-            return 0;
-    }
-    return 1;
+    uint64_t last = txids[count - 1];
+    *usable = 0;
+    int rc = ltx_spool_open(db->folder, last, &db->spool);
+    if (rc)
+        return rc == EILSEQ || rc == ENOENT ? 0 : rc;
+    *usable = last - db->newest <= 1 || (count > 1 && last - db->newest == 2);
+    if (memcmp(db->spool.header.boot, db->boot, sizeof db->boot) != 0 ||
+        db->spool.header.flags & LTX_SPOOL_SNAPSHOT)
+        *usable = 0;
+    if (!*usable)
+        ltx_spool_close(&db->spool);
+    return 0;
 }
 
 /* Spools are lost or of no use: go on from the newest sealed file, if it and the WAL allow. */
@@ -185,7 +183,7 @@ static int start_from_sealed(ltx_db *db, const uint64_t *txids, size_t count)
         return 0;
     }
     if (!rc)
-        rc = ltx_spool_create(db->folder, db->newest + 1, 0, db->boot, ms, &at, 0600, &db->spool);
+        rc = ltx_spool_create(db->folder, db->newest + 1, 0, db->boot, ms, &at, &db->spool);
     db->has_chain = rc == 0;
     return rc;
 }
@@ -198,23 +196,40 @@ static int is_cut(const ltx_db *db)
            (txid == db->shared->spool_txid && db->spool.size < db->shared->spool_size);
 }
 
-static int load_spools(ltx_db *db, uint64_t *txids, size_t count)
+/* The newest LTX file is made of this spool: go on in the next one, with pages too many. */
+static int leave_sealed(ltx_db *db)
 {
-    size_t stale = 0;
-    while (stale < count && txids[stale] <= db->newest)
-        ltx_chain_remove_spool(db, txids[stale++]);
-    txids += stale;
-    count -= stale;
-    if (!spools_usable(db, txids, count))
-        return start_from_sealed(db, txids, count);
-    db->newest = txids[count - 1] - 1;
-    if (count > 1)
-        atomic_store(&db->unsealed, 1);
-    int rc = ltx_spool_open(db->folder, txids[count - 1], 1, &db->spool);
-    db->has_chain = rc == 0;
-    if (!rc && is_cut(db))
+    ltx_spool next;
+    uint64_t sealed = db->spool.header.txid;
+    int rc = ltx_spool_carry(db->folder, &db->spool, sizeof(ltx_spool_header), &next);
+    ltx_spool_close(&db->spool);
+    if (rc)
+        return rc;
+    db->spool = next;
+    db->shared->generation++;
+    db->shared->layout++;
+    return ltx_chain_remove_spool(db, sealed);
+}
+
+static int load_spools(ltx_db *db, const uint64_t *txids, size_t count)
+{
+    int usable = 0, rc = 0;
+    size_t done = 0;
+    while (done + 1 < count && txids[done] <= db->newest)
+        ltx_chain_remove_spool(db, txids[done++]);
+    if (count)
+        rc = open_newest(db, txids + done, count - done, &usable);
+    if (rc || !usable)
+        return rc ? rc : start_from_sealed(db, txids, count);
+    if (db->spool.header.txid == db->newest)
+        rc = leave_sealed(db);
+    if (rc)
+        return rc;
+    db->has_chain = 1;
+    db->newest = db->spool.header.txid - 1;
+    if (is_cut(db))
         ltx_state_break(db);
-    return rc;
+    return 0;
 }
 
 /* No WAL, so nothing to compare with: the database file itself must be as we left it. */

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "cut.h"
 #include "pagemap.h"
 #include "scan.h"
 #include "shared.h"
@@ -42,7 +43,8 @@ typedef struct ltx_db {
     int wal_index_users;
     int has_chain; /* a base exists: `spool` is the open one */
     ltx_spool spool;
-    uint64_t newest; /* newest TXID that is sealed or being sealed */
+    ltx_cut kept;    /* cut as the last connection closed; empty: none */
+    uint64_t newest; /* newest TXID that is sealed, or being written as a full image */
     uint8_t boot[16];
 
     _Atomic int connections;     /* open main files in this process */
@@ -50,12 +52,8 @@ typedef struct ltx_db {
     _Atomic int stale;           /* read the chain's state from disk before use */
     _Atomic uint64_t commits;    /* transactions committed through this process */
     _Atomic uint64_t captured;   /* value of `commits` that is certainly captured */
-    _Atomic uint32_t frames;     /* frames of the WAL that are captured, a hint for waking */
-    _Atomic uint32_t committed;  /* frames of the WAL at the last commit here, another */
-    _Atomic uint32_t wake;       /* futex of the loop that decides */
-    _Atomic uint32_t wake_ahead; /* futex of the loop that runs ahead */
-    _Atomic uint64_t wake_at;    /* wake the latter when `commits` reaches this */
-    _Atomic int unsealed;        /* a closed spool waits to be sealed */
+    _Atomic uint32_t wake;       /* futex of the capture loop */
+    _Atomic int idle;            /* it waits for a commit */
     _Atomic int stop, wanted;    /* requests to the capture loop */
     _Atomic uint64_t hook_base;  /* base wanted from inside an exclusive connection, +1; 0: none */
     _Atomic int error;           /* errno of the last failed capture, 0 when it works */

@@ -23,7 +23,6 @@ int ltx_db_refound(ltx_db *db);
 #define LTX_NEED_BASE -105
 
 int ltx_capture(ltx_db *db);
-void ltx_loop_run_ahead(ltx_db *db);
 int ltx_capture_loop(ltx_db *db, int64_t interval_ms);
 uint64_t ltx_loop_opens(ltx_db *db);
 void ltx_loop_want(ltx_db *db);

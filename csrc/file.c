@@ -15,7 +15,6 @@
 
 #define WRITE_LOCK 0 /* lock byte of the WAL index that committers take */
 #define BASE_WAIT_MS 5000
-#define MX_FRAME 4         /* u32 index in the WAL index header (SQLite: walformat, 2.1) */
 #define HEADER_VERSIONS 18 /* read and write version in the database header: 1 journal, 2 WAL */
 
 static ltx_file *ours(sqlite3_file *f)
@@ -102,7 +101,7 @@ static int x_lock(sqlite3_file *f, int level)
     /* Who wants the database for himself from the start (exclusive locking mode) waits for the
        image that we read. Others only ask whether they are the last to close. */
     int64_t deadline = ltx_monotonic_ms() + BASE_WAIT_MS;
-    while (rc == SQLITE_BUSY && !file->shm && atomic_load(&file->db->shared->base_active) &&
+    while (rc == SQLITE_BUSY && !file->maps_index && atomic_load(&file->db->shared->base_active) &&
            ltx_monotonic_ms() < deadline) {
         nanosleep(&(struct timespec){0, 200000}, NULL);
         rc = real(f)->pMethods->xLock(real(f), level);
@@ -163,7 +162,7 @@ static void committed(ltx_file *file)
 {
     if (file->journaled)
         committed_past_wal(file);
-    ltx_loop_committed(file->db, file->shm ? file->shm[MX_FRAME] : 0);
+    ltx_loop_committed(file->db);
     /* The second commit under one lock: that is exclusive locking mode. */
     if (file->alone || (file->writing && file->commits_held++ > 0))
         ltx_file_serve(file);
@@ -262,11 +261,8 @@ static int x_shm_map(sqlite3_file *f, int region, int size, int extend, void vol
 {
     int rc = real(f)->pMethods->xShmMap(real(f), region, size, extend, out);
     ltx_file *file = ours(f);
-    if (rc == SQLITE_OK && *out) {
+    if (rc == SQLITE_OK && *out)
         ltx_state_map(file->db, region, *out, &file->maps_index);
-        if (region == 0)
-            file->shm = *out;
-    }
     return rc;
 }
 
@@ -311,7 +307,6 @@ static void x_shm_barrier(sqlite3_file *f)
 static int x_shm_unmap(sqlite3_file *f, int delete)
 {
     ltx_state_unmap(ours(f)->db, &ours(f)->maps_index);
-    ours(f)->shm = NULL;
     return real(f)->pMethods->xShmUnmap(real(f), delete);
 }
 

@@ -16,8 +16,8 @@ typedef struct ltx_file {
     int checkpointing;      /* between SQLITE_FCNTL_CKPT_START and _DONE */
     int journaled;          /* written outside a checkpoint: a transaction past the WAL */
     int reread;             /* SQLite shall read page 1 again */
-    volatile uint32_t *shm; /* first region of the WAL index, NULL: not mapped */
-    int maps_index;         /* counted among those who map the WAL index */
+    int maps_index;         /* counted among those who map the WAL index; 0: not yet, or in
+                               exclusive locking mode */
     sqlite3_file *real;     /* the default VFS's file, behind this struct */
 } ltx_file;
 

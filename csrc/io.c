@@ -4,22 +4,26 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-int ltx_pread(int fd, void *out, size_t size, uint64_t offset)
+int ltx_pread_some(int fd, void *out, size_t size, uint64_t offset, size_t *got)
 {
-    uint8_t *p = out;
-    while (size > 0) {
-        ssize_t n = pread(fd, p, size, (off_t)offset);
+    for (*got = 0; *got < size;) {
+        ssize_t n = pread(fd, (uint8_t *)out + *got, size - *got, (off_t)(offset + *got));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return errno;
         if (n == 0)
-            return ENODATA;
-        p += n;
-        size -= (size_t)n;
-        offset += (uint64_t)n;
+            return 0;
+        *got += (size_t)n;
     }
     return 0;
+}
+
+int ltx_pread(int fd, void *out, size_t size, uint64_t offset)
+{
+    size_t got;
+    int rc = ltx_pread_some(fd, out, size, offset, &got);
+    return rc || got == size ? rc : ENODATA;
 }
 
 int ltx_pwrite(int fd, const void *data, size_t size, uint64_t offset)

@@ -8,6 +8,8 @@
 
 /* Read exactly `size` bytes. 0, an errno, ENODATA when the file ends before. */
 int ltx_pread(int fd, void *out, size_t size, uint64_t offset);
+/* Read up to `size` bytes, fewer only where the file ends; *got: how many. 0 or an errno. */
+int ltx_pread_some(int fd, void *out, size_t size, uint64_t offset, size_t *got);
 /* Write exactly `size` bytes. 0 or an errno. */
 int ltx_pwrite(int fd, const void *data, size_t size, uint64_t offset);
 /* Write all parts, one after another; changes them. 0 or an errno. */

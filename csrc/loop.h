@@ -5,8 +5,6 @@
 
 #include "database.h"
 
-/* Capture whenever enough was committed, until ltx_loop_stop(): a thread's whole life. */
-void ltx_loop_run_ahead(ltx_db *db);
 /* Wait for something to do, capturing now and then. Returns LTX_DUE when captured
    pages are interval_ms old, LTX_WANTED, LTX_CLOSED, LTX_STOPPED, LTX_NEED_BASE, or an errno. */
 int ltx_capture_loop(ltx_db *db, int64_t interval_ms);
@@ -19,8 +17,8 @@ int ltx_loop_stopped(ltx_db *db);
 uint64_t ltx_loop_opens(ltx_db *db);
 /* Wait until something is wanted of the loop's thread, at most timeout_ms. */
 void ltx_loop_pause(ltx_db *db, int64_t timeout_ms);
-/* A connection in this process has committed; `frames` is the WAL's length or 0. Any thread. */
-void ltx_loop_committed(ltx_db *db, uint32_t frames);
+/* A connection in this process has committed. Any thread. */
+void ltx_loop_committed(ltx_db *db);
 
 /* The uploader: one of all processes. 0 when this one is elected, EAGAIN when another is. */
 int ltx_upload_elect(ltx_db *db);
@@ -44,8 +42,8 @@ typedef struct {
     int has_chain;
     int broken;
     int error;              /* errno of the last capture, 0: it works */
-    uint64_t newest;        /* newest TXID that is sealed or being sealed */
-    uint64_t pending_pages; /* captured and not sealed */
+    uint64_t newest;        /* newest TXID that is sealed, or being written as a full image */
+    uint64_t pending_pages; /* captured and not sealed; a page may count several times */
     int64_t pending_ms;     /* when the oldest of them was captured; 0: none */
     int64_t newest_ms;      /* time of the newest captured transaction */
     uint64_t commits;       /* in this process */

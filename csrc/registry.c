@@ -8,6 +8,7 @@
 
 #include "database.h"
 #include "descriptor.h"
+#include "seal.h"
 
 /* The one table of the C core; everything in it is guarded by `mutex`. */
 static struct {
@@ -59,6 +60,7 @@ static void destroy(ltx_db *db)
         close(db->wal_fd);
     if (db->has_chain)
         ltx_spool_close(&db->spool);
+    ltx_cut_free(&db->kept);
     ltx_shared_close(db->shared_fd, db->shared);
     free(db->path);
     free(db->wal_path);
@@ -77,7 +79,6 @@ static int create(const char *path, const char *folder, const char *level0, int 
     db->encoding = encoding;
     pthread_mutex_init(&db->seal, NULL);
     pthread_mutex_init(&db->capture, NULL);
-    atomic_store(&db->wake_at, UINT64_MAX);
     db->path = join(path, "");
     db->wal_path = join(path, "-wal");
     db->folder = join(folder, "");
@@ -174,8 +175,10 @@ void ltx_db_connect(ltx_db *db)
 
 void ltx_db_disconnect(ltx_db *db)
 {
-    if (atomic_fetch_sub(&db->connections, 1) == 1 && !db->dead)
+    if (atomic_fetch_sub(&db->connections, 1) == 1 && !db->dead) {
+        ltx_seal_keep(db);
         ltx_wake(&db->wake, 0);
+    }
     ltx_db_release(db);
 }
 

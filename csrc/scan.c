@@ -90,8 +90,10 @@ static int run_with_index(ltx_scan *s, int wal_fd, const ltx_wal_index index)
         return UNUSABLE;
     uint64_t end = LTX_WAL_HEADER_SIZE + h.frames * frame_size(s);
     if (h.frames == 0 || ltx_get_u32(h.salts) != s->wal.salt1 ||
-        ltx_get_u32(h.salts + 4) != s->wal.salt2 || end < s->at.end)
+        ltx_get_u32(h.salts + 4) != s->wal.salt2 || end < s->at.end || end < s->limit)
         return UNUSABLE;
+    if (s->limit)
+        end = s->limit;
     if (end == s->at.end)
         return 0;
     int rc = map_frames(s, wal_fd, index, end);
@@ -170,13 +172,12 @@ static int run_with_checksums(ltx_scan *s, int wal_fd, chunk *c, transaction *op
     uint32_t sum[2] = {s->at.checksum1, s->at.checksum2};
     uint64_t offset = s->at.end;
     for (;;) {
-        ssize_t n = pread(wal_fd, c->data, c->size, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        size_t count;
-        int rc = scan_chunk(s, open, c, (size_t)n, offset, sum, &count);
+        size_t want = c->size, got, count;
+        if (s->limit && s->limit - offset < want)
+            want = s->limit - offset;
+        int rc = ltx_pread_some(wal_fd, c->data, want, offset, &got);
+        if (!rc)
+            rc = scan_chunk(s, open, c, got, offset, sum, &count);
         /* Bounded by the file: each round goes a chunk forward, or is the last. */
         if (rc || count * frame_size(s) < c->size)
             return rc;

@@ -14,6 +14,7 @@
 typedef struct {
     ltx_wal_header wal;
     ltx_position at;    /* behind the last commit frame seen */
+    uint64_t limit;     /* stop there, at the end of a transaction; 0: at the last one */
     ltx_pagemap *pages; /* newest committed frame of each page */
 } ltx_scan;
 
@@ -26,8 +27,8 @@ typedef const volatile uint32_t *ltx_wal_index[LTX_INDEX_REGIONS];
 int ltx_scan_header(int wal_fd, ltx_wal_header *out, int *present);
 /* The position in front of the first frame of a generation. */
 void ltx_scan_start(const ltx_wal_header *wal, uint32_t commit, ltx_position *out);
-/* Read frames from scan->at to the last commit frame; scan->at and the page map move there. The
-   caller sets wal, at and pages. Regions of the index that are not mapped are NULL. 0 or an
+/* Read frames from scan->at to the last commit frame; scan->at and the page map move there (with a
+   limit only scan->at.end does). The caller sets wal, at, limit and pages. Regions of the index that are not mapped are NULL. 0 or an
    errno. */
 int ltx_scan_run(ltx_scan *scan, int wal_fd, const ltx_wal_index index);
 

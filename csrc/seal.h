@@ -4,9 +4,13 @@
 
 #include "database.h"
 
-/* Capture, close the open spool if it holds anything, and make LTX files of all closed ones, in
-   TXID order. *newest: newest sealed TXID. 0, errno, LTX_NEED_BASE. */
+/* Capture, and make one LTX file of all that was committed since the last one, if anything was.
+   *newest: newest sealed TXID. 0, errno (EAGAIN: come again), LTX_NEED_BASE. */
 int ltx_seal(ltx_db *db, uint64_t *newest);
+
+/* The last connection of this process has closed: cut out now what the next file holds, before the
+   database is in another program's hands. On failure ltx_seal() has to find it still there. */
+int ltx_seal_keep(ltx_db *db);
 
 /* Everything is sealed and no connection is open: remember that across a reboot. Takes the capture
    lock; does nothing when it is not so. 0 or an errno. */

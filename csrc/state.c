@@ -43,7 +43,7 @@ void ltx_state_unlock(ltx_db *db)
     pthread_mutex_unlock(&db->capture);
 }
 
-static int fingerprint(ltx_db *db, ltx_fingerprint *out)
+int ltx_state_observe(ltx_db *db, ltx_fingerprint *out)
 {
     struct stat st;
     if (db->fd < 0 || fstat(db->fd, &st) != 0)
@@ -61,14 +61,14 @@ static int fingerprint(ltx_db *db, ltx_fingerprint *out)
 void ltx_state_fingerprint(ltx_db *db)
 {
     ltx_fingerprint print;
-    if (fingerprint(db, &print) == 0)
+    if (ltx_state_observe(db, &print) == 0)
         db->shared->fingerprint = print;
 }
 
 int ltx_state_untouched(ltx_db *db)
 {
     ltx_fingerprint now;
-    if (fingerprint(db, &now))
+    if (ltx_state_observe(db, &now))
         return 0;
     return memcmp(&now, &db->shared->fingerprint, sizeof now) == 0;
 }

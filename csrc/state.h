@@ -11,6 +11,8 @@ void ltx_state_unlock(ltx_db *db);
 /* Open the descriptors of database and WAL where they exist, and anew where they were replaced. The
    capture lock is held. */
 int ltx_state_files(ltx_db *db);
+/* What the database file looks like now. 0 or EBADF. */
+int ltx_state_observe(ltx_db *db, ltx_fingerprint *out);
 /* Record the database file as a checkpoint of ours left it. */
 void ltx_state_fingerprint(ltx_db *db);
 /* Whether it still is like that. The capture lock is held. */

@@ -25,7 +25,7 @@ log = logging.getLogger("ltxvfs")
 
 
 class Database:
-    """One database: its three background threads, its barrier, its state.
+    """One database: its two background threads, its barrier, its state.
 
     The threads live while a connection is open in this process and until what was committed is in
     the replica.
@@ -92,9 +92,8 @@ class Database:
         self.uploader.stopping = False
         name = self.path.name
         self._threads = [
-            threading.Thread(target=self._run_capture, name=f"ltxvfs-seal {name}", daemon=True),
+            threading.Thread(target=self._run_capture, name=f"ltxvfs-capture {name}", daemon=True),
             self._upload_thread(),
-            threading.Thread(target=self._run_ahead, name=f"ltxvfs-capture {name}", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
@@ -105,10 +104,6 @@ class Database:
 
     def _run_capture(self) -> None:
         self.capture.run(self.settings.sync_interval, self._retire)
-
-    def _run_ahead(self) -> None:
-        """Capture while the app commits; in C, without the GIL, until the thread is stopped."""
-        lib.ltx_loop_run_ahead(self.handle)
 
     def _retire(self) -> bool:
         """End the threads when nobody has the database open any more and all is uploaded."""
@@ -205,7 +200,6 @@ class Database:
         self._join(0, deadline)
         self.uploader.stop()
         self._join(1, deadline)
-        self._join(2, deadline)
         if not self.caught_up():
             log.warning("%s: the rest is uploaded when it is opened next", self.path)
 

@@ -41,8 +41,7 @@ def test_checkpoints_beside_readers_and_writers(app: Replicated, mode: str) -> N
     writer, other, reader = app.connect(), app.connect(), app.connect()
     for con in (writer, reader):
         con.set_busy_timeout(30_000)
-    # A checkpoint that waits for a reader holds the write lock meanwhile: not for as long as a
-    # writer would wait.
+    # A checkpoint that waits for a reader holds the write lock: never as long as a writer waits.
     other.set_busy_timeout(20)
     rng = random.Random(mode)
     writer.execute("CREATE TABLE t(x)")

@@ -48,8 +48,8 @@ def pretend_another_boot(app: Replicated) -> None:
     """As after a power loss: what the spools hold may never have reached the disk."""
     for spool in spools(app):
         content = bytearray(spool.read_bytes())
-        size = 0x58  # magic, txid, flags, unused, boot, ms, position; then the checksum
-        content[24:40] = os.urandom(16)
+        size = 0x58  # magic, txid, nonce, flags, unused, boot, ms, position; then the checksum
+        content[32:48] = os.urandom(16)
         content[size : size + 8] = struct.pack("=Q", crc64(bytes(content[:size])))
         spool.write_bytes(content)
 
@@ -64,7 +64,7 @@ def foreign_writes(con: apsw.Connection) -> int:
     return int(con.execute("SELECT litestream_status() ->> 'foreign_writes'").get)
 
 
-CAPTURED = [  # in the spool alone: the WAL was restarted since
+CAPTURED = [  # known from the spool alone: the WAL was restarted since
     "INSERT INTO t VALUES (randomblob(5000))",
     "PRAGMA wal_checkpoint(TRUNCATE)",
     "INSERT INTO t VALUES (randomblob(500))",
@@ -108,11 +108,11 @@ def test_a_damaged_spool_is_not_believed(app: Replicated, damage: str) -> None:
     crashed(app, *CAPTURED)
     spool = spools(app)[-1]
     content = bytearray(spool.read_bytes())
-    assert len(content) > 5000
+    assert len(content) > 0x60  # a batch behind the header
     if damage == "cut":
-        spool.write_bytes(content[: len(content) // 2])
+        spool.write_bytes(content[: len(content) - 2])
     elif damage == "flipped":
-        content[len(content) // 2] ^= 1
+        content[-1] ^= 1  # in a page number
         spool.write_bytes(content)
     elif damage == "empty":
         spool.write_bytes(b"")
@@ -122,6 +122,26 @@ def test_a_damaged_spool_is_not_believed(app: Replicated, damage: str) -> None:
     assert agreed(app, con)
     con.execute("INSERT INTO t VALUES (1)")
     assert agreed(app, con)
+
+
+def test_a_sealer_dies_between_its_ltx_file_and_the_next_spool(app: Replicated) -> None:
+    crashed(app, *CAPTURED)
+    [spool] = spools(app)
+    before = spool.read_bytes()
+    con = app.connect()
+    assert agreed(app, con)
+    count, sealed = con.execute("SELECT count(*) FROM t").get, app.txids()[-1][1]
+    con.close()
+    app.await_retirement()
+    [after] = spools(app)
+    after.unlink()
+    spool.write_bytes(before)  # the spool that the newest LTX file was made of
+    con = app.connect()
+    con.execute("INSERT INTO t VALUES (1)")
+    assert agreed(app, con)
+    assert app.txids()[-1][1] > sealed
+    assert con.execute("SELECT count(*) FROM t").get == count + 1
+    assert foreign_writes(con) == 0
 
 
 def test_the_local_folder_is_gone_after_a_crash(app: Replicated) -> None:

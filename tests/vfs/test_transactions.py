@@ -23,7 +23,7 @@ def agreed(app: Replicated, con: apsw.Connection) -> bool:
     return app.restored() == live(con)
 
 
-def test_a_transaction_larger_than_a_spool(app: Replicated) -> None:
+def test_a_transaction_larger_than_what_is_cut_out_in_memory(app: Replicated) -> None:
     con = app.connect()
     con.execute("CREATE TABLE t(x)")
     con.execute(rows(75, 1_000_000))
@@ -34,13 +34,12 @@ def test_a_transaction_larger_than_a_spool(app: Replicated) -> None:
     assert agreed(app, con)
 
 
-def test_many_transactions_larger_than_a_spool_between_two_seals(app: Replicated) -> None:
+def test_many_large_transactions_between_two_seals(app: Replicated) -> None:
     con = app.connect(sync_interval=3600)
     con.execute("CREATE TABLE t(x)")
     for _ in range(8):
         con.execute(rows(20, 1_000_000))
     assert agreed(app, con)
-    assert len(app.txids()) >= 2
     assert contiguous(app.txids())
 
 

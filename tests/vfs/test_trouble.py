@@ -1,5 +1,6 @@
 """A full disk, a deleted folder, a replica that is away, a second writer: told, and mended."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -48,10 +49,37 @@ def fill(con: apsw.Connection, count: int) -> None:
     )
 
 
+def use_up(folder: Path) -> None:
+    """Write until there is no room for a single byte more."""
+    with (folder / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def test_no_room_for_an_ltx_file_holds_nothing_back(small: Replicated) -> None:
+    con = small.connect()
+    con.execute("CREATE TABLE t(x)")
+    assert agreed(small, con)
+    for _ in range(10):
+        fill(con, 100)
+    wal = small.path.with_name("app.db-wal")
+    con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    assert wal.stat().st_size == 0
+    with pytest.raises((CaptureError, BarrierTimeout), match="No space left"):
+        ltxvfs.wait(con, 3)
+    con.close()
+    mounted(small.path.with_name(".app.db-litestream"), "100m", "remount")
+    con = small.connect()
+    assert con.execute("SELECT count(*) FROM t").get == 1000
+    assert agreed(small, con)
+    assert con.execute("SELECT litestream_status() ->> 'foreign_writes'").get == 0
+
+
 def test_a_full_local_folder_holds_checkpoints_back_and_nothing_else(small: Replicated) -> None:
     con = small.connect()
     con.execute("CREATE TABLE t(x)")
     assert agreed(small, con)
+    use_up(small.path.with_name(".app.db-litestream"))
     for _ in range(10):
         fill(con, 100)  # commits go on
     wal = small.path.with_name("app.db-wal")
