@@ -80,16 +80,18 @@ class Database:
     def start(self, *, reopened: bool) -> None:
         """Start the threads where they do not run. One caller at a time.
 
-        One whose upload was fenced off goes on when the database is ``reopened``.
+        An upload that was fenced off, or was about to end, goes on when the database is
+        ``reopened``.
         """
         if any(thread.is_alive() for thread in self._threads):
-            if reopened and isinstance(self.uploader.error, FencedError):
-                self._threads[1].join()
+            if reopened and not self.uploader.go_on():
+                self._threads[1].join()  # at once: it is done with the store
+                self.uploader.begin()
                 self._threads[1] = self._upload_thread()
                 self._threads[1].start()
             return
         lib.ltx_loop_stop(self.handle, 0)
-        self.uploader.stopping = False
+        self.uploader.begin()
         name = self.path.name
         self._threads = [
             threading.Thread(target=self._run_capture, name=f"ltxvfs-capture {name}", daemon=True),
@@ -111,16 +113,22 @@ class Database:
             lib.ltx_loop_pause(self.handle, int(_SLICE_S * 1000))
             return False
         if not self._forget(self):
+            self._threads[1].join(_SLICE_S)
             return False
         self._close()
         return True
 
-    def end_other_threads(self) -> None:
-        """Stop all threads but the caller's, which is the one that seals."""
-        lib.ltx_loop_stop(self.handle, 1)
+    def end_other_threads(self) -> bool:
+        """Stop all threads but the caller's, which is the one that seals; False: ask again later.
+
+        It never waits for the store.
+        """
         self.uploader.stop()
-        for thread in self._threads[1:]:
-            thread.join()
+        if self._threads[1].is_alive():
+            return False
+        lib.ltx_loop_stop(self.handle, 1)
+        self._threads[2].join()
+        return True
 
     def _close(self) -> None:
         self._replica.close()

@@ -6,6 +6,7 @@ holder); the others wait for their turn.
 
 import hashlib
 import logging
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -45,7 +46,9 @@ class Uploader:
         self._begin_chain = begin_chain
         self._remote: TXID | None = None  # None: not elected, or not known
         self._trouble = Trouble(name, "upload", rest_s=0.2, rest_s_max=10.0)
-        self.stopping = False
+        self._ending = threading.Lock()  # guards the two below
+        self._stopping = False
+        self._ended = False
         self._look_again = False
 
     @property
@@ -64,12 +67,12 @@ class Uploader:
         return TXID(lib.ltx_upload_txid(self._handle, self._replica_id))
 
     def run(self) -> None:
-        """Work until ``stopping``; what is sealed by then is tried once more."""
+        """Work until ``stop()``; what is sealed by then is tried once more."""
         self._trouble.over()
         while True:
             # In this order: a stop() in between must be seen, or wake the wait below.
             seen = lib.ltx_upload_sealed(self._handle)
-            stopping = self.stopping
+            stopping = self._stopping
             try:
                 wait_s = self._turn()
             except Exception as error:  # noqa: BLE001 - the thread outlives what happens in it
@@ -77,7 +80,7 @@ class Uploader:
                 lib.ltx_upload_tell(self._handle)
                 if not stopping:
                     self._rest(rest_s)
-            if stopping or isinstance(self.error, FencedError):
+            if self._is_over(stopping):
                 break
             lib.ltx_upload_wait(self._handle, seen, int(wait_s * 1000))
         self._remote = None
@@ -87,14 +90,29 @@ class Uploader:
         """Let a store in trouble rest, whatever is sealed meanwhile."""
         deadline = time.monotonic() + seconds
         seen = lib.ltx_upload_sealed(self._handle)
-        while not self.stopping and (rest := deadline - time.monotonic()) > 0:
+        while not self._stopping and (rest := deadline - time.monotonic()) > 0:
             lib.ltx_upload_wait(self._handle, seen, int(rest * 1000) + 1)
             seen = lib.ltx_upload_sealed(self._handle)
 
+    def _is_over(self, stopping: bool) -> bool:
+        with self._ending:
+            self._ended = (stopping and self._stopping) or isinstance(self.error, FencedError)
+            return self._ended
+
     def stop(self) -> None:
-        """End the thread soon. Any thread."""
-        self.stopping = True
+        """End the thread soon: when the store answers what it was asked. Any thread."""
+        self._stopping = True
         lib.ltx_upload_poke(self._handle)
+
+    def go_on(self) -> bool:
+        """Take ``stop`` back; False where it is too late and ``run`` returns. Any thread."""
+        with self._ending:
+            self._stopping = False
+            return not self._ended
+
+    def begin(self) -> None:
+        """Get ready for a thread's ``run`` after another's."""
+        self._stopping = self._ended = False
 
     def look_again(self) -> None:
         """List the replica before the next upload: others may have gone on with it. Any thread."""
