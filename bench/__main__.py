@@ -5,11 +5,11 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import busy, commits, copies, kernels, machine
+from bench import busy, commits, copies, far, kernels, machine
 from bench.daemon import LITESTREAM
 from bench.table import Line, markdown
 
-SUBJECTS = {"kernels": kernels, "copies": copies, "busy": busy, "commits": commits}
+SUBJECTS = {"kernels": kernels, "copies": copies, "far": far, "busy": busy, "commits": commits}
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = """# Results
 

@@ -57,7 +57,7 @@ def interleaved(
     return [(ours(), theirs()) for _ in range(count)]
 
 
-def line(what: str, runs: list[tuple[float, float]], size: int, target: float) -> Line:
+def line(what: str, runs: list[tuple[float, float]], size: int, target: float | None) -> Line:
     ours, theirs = (statistics.median(run[side] for run in runs) for side in (0, 1))
     ratio = statistics.median(run[1] / run[0] for run in runs)
     mb_s = [f"{took:.2f} s, {size / took / 1e6:,.0f} MB/s" for took in (ours, theirs)]
