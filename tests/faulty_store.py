@@ -37,12 +37,12 @@ REFUSALS = {Fault.BEFORE_SEND, Fault.TOO_MANY_REQUESTS, Fault.SERVER_ERROR, Faul
 class FaultyStore:
     """Everything goes to ``inner``; operation number ``at`` (from 0) suffers ``fault``.
 
-    ``verbs`` tells the operations so far. What a fault delays happens before the next change, or
-    in ``settle``.
+    ``verbs`` tells the operations so far, ``truth`` is what knows the objects that are there. What
+    a fault delays happens before the next change, or in ``settle``.
     """
 
     def __init__(self, inner: Store, fault: Fault | None = None, at: int = -1) -> None:
-        self.inner = inner
+        self.inner = self.truth = inner
         self.layout = inner.layout
         self.listed_moments = inner.listed_moments
         self.swaps = inner.swaps

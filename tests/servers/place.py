@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
+from urllib.parse import quote
 
 
 def _url_only(url: str) -> dict[str, Any]:
@@ -34,10 +35,14 @@ class Place:
 
     def through(self, address: str) -> "Place":
         """Give the same place reached by another address: a proxy in front of the server."""
-        own = self.address
         return replace(
             self,
-            url=lambda name: self.url(name).replace(own, address),
-            environment={k: v.replace(own, address) for k, v in self.environment.items()},
+            url=lambda name: self.moved(self.url(name), address),
+            environment={k: self.moved(v, address) for k, v in self.environment.items()},
             address=address,
         )
+
+    def moved(self, text: str, address: str) -> str:
+        """Put another address into a URL of this place, whose query may be percent-encoded."""
+        text = text.replace(self.address, address)
+        return text.replace(quote(self.address, safe=""), quote(address, safe=""))
