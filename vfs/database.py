@@ -118,16 +118,12 @@ class Database:
         self._close()
         return True
 
-    def end_other_threads(self) -> bool:
-        """Stop all threads but the caller's, which is the one that seals; False: ask again later.
-
-        It never waits for the store.
-        """
+    def end_upload(self) -> bool:
+        """End the other thread, which uploads; False while it waits for the store: ask again."""
         self.uploader.stop()
         if self._threads[1].is_alive():
             return False
         lib.ltx_loop_stop(self.handle, 1)
-        self._threads[2].join()
         return True
 
     def _close(self) -> None:

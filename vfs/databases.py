@@ -78,7 +78,7 @@ class Databases:
             if self._stopping or database.status().connections:
                 return False
             # Under the lock: who opens the database now gets threads of its own.
-            if not database.end_other_threads():
+            if not database.end_upload():
                 return False
             return self._by_path.pop(database.path, None) is not None
 
