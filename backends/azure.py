@@ -1,6 +1,7 @@
 """Azure Blob Storage, in Litestream's layout."""
 
 import io
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,9 +18,12 @@ from azure.storage.blob import (
     StandardBlobTier,
 )
 
-from ltxvfs.backends.azure_access import open_container
+from ltxvfs.backends.azure_access import TIMEOUT_S, AzureAccess
 from ltxvfs.backends.azure_errors import refused, translated
-from ltxvfs.backends.azure_upload import upload_blocks
+from ltxvfs.backends.azure_upload import BlockUpload
+from ltxvfs.backends.log_redaction import redact_urls
+from ltxvfs.backends.per_process import PerProcess
+from ltxvfs.backends.retry import Retry
 from ltxvfs.backends.store import (
     Entry,
     Record,
@@ -47,15 +51,18 @@ _JSON = ContentSettings(content_type="application/json")
 
 
 class AzureStore:
-    """Blobs of a container whose names begin with ``prefix``; owns the client."""
+    """Blobs of a container whose names begin with ``prefix``; reconnects after a fork."""
 
     listed_moments = True
     swaps = True
 
-    def __init__(self, container: ContainerClient, prefix: str) -> None:
+    def __init__(self, access: AzureAccess, prefix: str, *, timeout_s: float = TIMEOUT_S) -> None:
         self.layout = FOLDERS
-        self._container = container
+        self._access = access
         self._prefix = prefix
+        self._client: PerProcess[ContainerClient] = PerProcess(lambda: access.connect(timeout_s))
+        self._retry = Retry()  # for the blocks of large blobs
+        redact_urls()
 
     @classmethod
     def from_url(cls, url: ReplicaURL) -> "AzureStore":
@@ -64,7 +71,7 @@ class AzureStore:
         ``LITESTREAM_AZURE_SAS_TOKEN``, ``LITESTREAM_AZURE_ACCOUNT_KEY``,
         ``AZURE_STORAGE_CONNECTION_STRING`` and the identity at hand are tried in this order.
         """
-        return cls(open_container(url), url.prefix)
+        return cls(AzureAccess.from_url(url, os.environ), url.prefix)
 
     def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
         check_prefix(prefix)
@@ -108,7 +115,7 @@ class AzureStore:
                 blob.upload_blob(data, overwrite=True, **settings)
             else:
                 file = io.BytesIO(source) if isinstance(source, bytes) else source
-                upload_blocks(blob, file, size, **settings)
+                BlockUpload(blob, key, self._retry).send(file, size, **settings)
         return Entry(key, size, moment)
 
     def delete(self, keys: Iterable[str]) -> None:
@@ -117,7 +124,7 @@ class AzureStore:
             batch, left = left[:_BATCH_SIZE_MAX], left[_BATCH_SIZE_MAX:]
             with self._in_container(batch[0]):
                 answers = list(
-                    self._container.delete_blobs(
+                    self._client.get().delete_blobs(
                         *(self._prefix + key for key in batch), raise_on_any_failure=False
                     )
                 )
@@ -154,16 +161,19 @@ class AzureStore:
         return None
 
     def close(self) -> None:
-        self._container.close()
+        self._retry.stop()
+        client = self._client.take()
+        if client is not None:
+            client.close()
 
     def _blob(self, key: str) -> BlobClient:
-        return self._container.get_blob_client(self._prefix + check_key(key))
+        return self._client.get().get_blob_client(self._prefix + check_key(key))
 
     def _walk(self, prefix: str, after: str) -> Iterator[Entry]:
         below = self._prefix + prefix
         start: dict[str, Any] = {"start_from": self._prefix + after} if after > prefix else {}
         with self._in_container(prefix):
-            for blob in self._container.list_blobs(below, include=["metadata"], **start):
+            for blob in self._client.get().list_blobs(below, include=["metadata"], **start):
                 key = blob.name.removeprefix(self._prefix)
                 if key > after and is_key(key) and not _is_folder(blob):
                     yield Entry(key, blob.size, _moment(blob))
@@ -175,7 +185,7 @@ class AzureStore:
             with translated(key):
                 yield
         except NotFound:
-            name = self._container.container_name
+            name = self._access.container
             raise ConfigError(f"the container {name} does not exist") from None
 
 

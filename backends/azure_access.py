@@ -4,9 +4,9 @@ Credentials come from the environment only, under Litestream's names and in its 
 connection string is Microsoft's own way of giving everything at once.
 """
 
-import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential, TokenCredential
@@ -16,7 +16,6 @@ from azure.storage.blob import ContainerClient
 from requests import Session
 from requests.adapters import HTTPAdapter
 
-from ltxvfs.backends.log_redaction import redact_urls
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError
 
@@ -27,86 +26,93 @@ CONNECTION = "AZURE_STORAGE_CONNECTION_STRING"
 TIMEOUT_S = 60.0
 """For connecting, for each wait for bytes, and for sending what one request holds."""
 
-_CONNECTIONS_MAX = 32
+CONNECTIONS = 64
+"""Kept open at most; each is made only when a request finds none free."""
+
 _GET_SIZE_MAX = 32 << 20
 
-
-def open_container(
-    url: ReplicaURL, environment: Mapping[str, str] | None = None, *, timeout_s: float = TIMEOUT_S
-) -> ContainerClient:
-    """Make the client of an ``abs://`` URL's container; nothing is sent. Raises ``ConfigError``."""
-    environment = os.environ if environment is None else environment
-    if not url.host or url.port is not None or url.password is not None:
-        raise ConfigError(f"an Azure URL is abs://account@container/path; the key goes into {KEY}")
-    url.refuse_options(["endpoint"])
-    redact_urls()
-    text = environment.get(CONNECTION)
-    if text and not environment.get(SAS) and not environment.get(KEY):
-        return _connected(url, text, _settings(timeout_s))
-    return ContainerClient(
-        _endpoint(url), url.host, credential=_credential(url, environment), **_settings(timeout_s)
-    )
+Credential = AzureNamedKeyCredential | AzureSasCredential | TokenCredential
 
 
-def _connected(url: ReplicaURL, text: str, settings: dict[str, Any]) -> ContainerClient:
+@dataclass(frozen=True, slots=True)
+class AzureAccess:
+    """What a container's client is made of: a connection string, or endpoint and credential."""
+
+    container: str
+    endpoint: str = ""
+    credential: Callable[[], Credential] = field(default=DefaultAzureCredential, repr=False)
+    connection: str = field(default="", repr=False)
+
+    @classmethod
+    def from_url(cls, url: ReplicaURL, environment: Mapping[str, str]) -> Self:
+        """Read an ``abs://`` URL; raises ``ConfigError``."""
+        if not url.host or url.port is not None or url.password is not None:
+            raise ConfigError(f"an Azure URL is abs://account@container/path; {KEY} holds the key")
+        url.refuse_options(["endpoint"])
+        if text := _connection(url, environment):
+            return cls(url.host, connection=text)
+        endpoint = _endpoint(url)
+        if token := environment.get(SAS):
+            return cls(url.host, endpoint, lambda: AzureSasCredential(token.removeprefix("?")))
+        if key := environment.get(KEY):
+            account = url.username
+            if not account:
+                raise ConfigError(f"{KEY} needs its account: abs://account@container/path")
+            return cls(url.host, endpoint, lambda: AzureNamedKeyCredential(account, key))
+        if not endpoint.startswith("https://"):
+            raise ConfigError(f"an identity is never sent over http://: set {KEY} or {SAS}")
+        return cls(url.host, endpoint)
+
+    def connect(self, timeout_s: float = TIMEOUT_S) -> ContainerClient:
+        """Make a client; nothing is sent."""
+        settings = _settings(timeout_s)
+        if self.connection:
+            return ContainerClient.from_connection_string(
+                self.connection, self.container, **settings
+            )
+        return ContainerClient(
+            self.endpoint, self.container, credential=self.credential(), **settings
+        )
+
+
+def _connection(url: ReplicaURL, environment: Mapping[str, str]) -> str:
+    """Give the connection string if it is there and nothing goes before it, checked."""
+    text = environment.get(CONNECTION, "")
+    if not text or environment.get(SAS) or environment.get(KEY):
+        return ""
     if url.options:
-        raise ConfigError(f"{CONNECTION} already names the endpoint: leave it out of the URL")
+        raise ConfigError(f"{CONNECTION} names the endpoint already: leave it out of the URL")
     try:
-        client = ContainerClient.from_connection_string(text, url.host, **settings)
+        client = ContainerClient.from_connection_string(text, url.host)
     except ValueError:
         raise ConfigError(f"{CONNECTION} is not a connection string") from None
-    if url.username not in (None, client.account_name):
-        raise ConfigError(
-            f"{CONNECTION} is for the account {client.account_name}, not {url.username}"
-        )
-    return client
+    with client:
+        if url.username not in (None, client.account_name):
+            raise ConfigError(f"{CONNECTION} is for another account than {url.username}")
+    return text
 
 
 def _endpoint(url: ReplicaURL) -> str:
-    endpoint = url.options.get("endpoint")
-    if endpoint is None:
+    endpoint = url.options.get("endpoint", "")
+    if not endpoint:
         if not url.username:
-            raise ConfigError(
-                f"abs:// needs an account (abs://account@container/path) or {CONNECTION}"
-            )
+            raise ConfigError(f"abs:// needs its account (abs://account@container) or {CONNECTION}")
         return f"https://{url.username}.blob.core.windows.net"
     parts = urlsplit(endpoint)
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.query
-        or "@" in endpoint
-    ):
-        raise ConfigError(
-            "the endpoint must be plain, such as https://account.blob.core.windows.net"
-        )
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+        raise ConfigError("the endpoint is a plain URL, as https://account.blob.core.windows.net")
     return endpoint
-
-
-def _credential(
-    url: ReplicaURL, environment: Mapping[str, str]
-) -> AzureNamedKeyCredential | AzureSasCredential | TokenCredential:
-    """Choose as Litestream does: a SAS token, an account key, else whatever identity there is."""
-    if token := environment.get(SAS):
-        return AzureSasCredential(token.removeprefix("?"))
-    if key := environment.get(KEY):
-        if not url.username:
-            raise ConfigError(f"{KEY} needs its account: abs://account@container/path")
-        return AzureNamedKeyCredential(url.username, key)
-    if _endpoint(url).startswith("http://"):
-        raise ConfigError(f"an identity is never sent over http://; set {KEY} or {SAS}")
-    return DefaultAzureCredential()
 
 
 def _settings(timeout_s: float) -> dict[str, Any]:
     session = Session()
     for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS_MAX))
+        session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
     return {
         "transport": RequestsTransport(
             session=session, connection_timeout=timeout_s, read_timeout=timeout_s
         ),
-        "retry_total": 0,  # repeating is left to the caller, who bounds it
+        "retry_total": 0,  # the Retrying store repeats, for every provider alike
         "max_single_get_size": _GET_SIZE_MAX,
         "max_chunk_get_size": _GET_SIZE_MAX,
     }

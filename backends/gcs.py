@@ -1,25 +1,22 @@
 """Google Cloud Storage, in Litestream's layout."""
 
 import io
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, BinaryIO
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-import google.auth
-from google.auth.credentials import AnonymousCredentials, Credentials
-from google.auth.exceptions import DefaultCredentialsError
-from google.auth.transport.requests import AuthorizedSession
-from google.cloud import storage
-from requests.adapters import HTTPAdapter
+from google.auth.credentials import Credentials
 
+from ltxvfs.backends.gcs_client import TIMEOUT_S, GoogleClient, find_credentials, make_client
 from ltxvfs.backends.gcs_errors import refused, translated
 from ltxvfs.backends.gcs_upload import ResumableUpload
 from ltxvfs.backends.log_redaction import redact_urls
+from ltxvfs.backends.per_process import PerProcess
+from ltxvfs.backends.retry import Retry
 from ltxvfs.backends.store import (
     Entry,
     Record,
@@ -40,43 +37,30 @@ TIMESTAMP = "litestream-timestamp"
 WHOLE_SIZE_MAX = 8 << 20
 """Up to here an object is sent in one request."""
 
-TIMEOUT_S = 60.0
-"""For connecting, for each wait for bytes, and for sending what one request holds."""
-
-CONTENT_TYPE = "application/octet-stream"
-
-_CONNECTIONS_MAX = 32
+_CONTENT_TYPE = "application/octet-stream"
 _DELETES_AT_ONCE = 8
 _LISTED = "items(name,size,timeCreated,metadata),nextPageToken"
-_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 
 
 class GoogleStore:
-    """Objects of a bucket whose names begin with ``prefix``."""
+    """Objects of a bucket whose names begin with ``prefix``; reconnects after a fork."""
 
     listed_moments = True
     swaps = True
 
     def __init__(
-        self,
-        bucket: str,
-        prefix: str,
-        credentials: Credentials,
-        *,
-        timeout_s: float = TIMEOUT_S,
+        self, bucket: str, prefix: str, credentials: Credentials, *, timeout_s: float = TIMEOUT_S
     ) -> None:
         self.layout = FOLDERS
+        self._name = bucket
         self._prefix = prefix
+        self._client: PerProcess[GoogleClient] = PerProcess(
+            lambda: make_client(bucket, credentials)
+        )
+        self._retry = Retry()  # for the chunks of large uploads
         self._timeout_s = timeout_s
-        self._session = AuthorizedSession(credentials)
-        for scheme in ("https://", "http://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS_MAX))
-        client = storage.Client(project=None, credentials=credentials, _http=self._session)
-        self._bucket = client.bucket(bucket)
-        # One attempt: repeating is left to the caller, who bounds it.
+        # One attempt: the Retrying store repeats, for every provider alike.
         self._once: dict[str, Any] = {"retry": None, "timeout": timeout_s}
-        self._media = f"{client.api_endpoint}/download/storage/v1/b/{bucket}/o/"
-        self._uploads = f"{client.api_endpoint}/upload/storage/v1/b/{bucket}/o"
         redact_urls()
 
     @classmethod
@@ -88,7 +72,7 @@ class GoogleStore:
         if not url.host or url.port is not None or url.username is not None:
             raise ConfigError("a Google Cloud Storage URL is gs://bucket/path")
         url.refuse_options()
-        return cls(url.host, url.prefix, _credentials())
+        return cls(url.host, url.prefix, find_credentials())
 
     def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
         check_prefix(prefix)
@@ -105,11 +89,10 @@ class GoogleStore:
         if_absent: bool = False,
         modified: datetime | None = None,
     ) -> Entry:
-        check_key(key)
         moment = modified or datetime.now(UTC)
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         size = _size_left(file)
-        blob = self._bucket.blob(self._prefix + key)
+        blob = self._blob(key)
         blob.metadata = {TIMESTAMP: format_rfc3339(moment)}
         if size <= WHOLE_SIZE_MAX:
             self._send(key, blob, file.read(), 0 if if_absent else None)
@@ -126,7 +109,7 @@ class GoogleStore:
 
     def moment(self, key: str) -> datetime:
         with translated(check_key(key)):
-            blob = self._bucket.get_blob(self._prefix + key, **self._once)
+            blob = self._client.get().bucket.get_blob(self._prefix + key, **self._once)
         if blob is None:
             raise NotFound(f"{key} is not in the bucket")
         return _moment(blob)
@@ -136,7 +119,7 @@ class GoogleStore:
         return Record(data, headers["X-Goog-Generation"])
 
     def write_record(self, key: str, data: bytes, version: str | None) -> str:
-        blob = self._bucket.blob(self._prefix + check_key(key))
+        blob = self._blob(key)
         blob.content_type = "application/json"
         # Google serves what everyone may read from caches, unless it is told not to.
         blob.cache_control = "no-store"
@@ -148,12 +131,18 @@ class GoogleStore:
         return None
 
     def close(self) -> None:
-        self._session.close()
+        self._retry.stop()
+        client = self._client.take()
+        if client is not None:
+            client.session.close()
+
+    def _blob(self, key: str) -> Any:
+        return self._client.get().bucket.blob(self._prefix + check_key(key))
 
     def _walk(self, prefix: str, after: str) -> Iterator[Entry]:
         below = self._prefix + prefix
         with self._in_bucket(prefix):
-            for blob in self._bucket.list_blobs(
+            for blob in self._client.get().bucket.list_blobs(
                 prefix=below,
                 start_offset=max(below, self._prefix + after),
                 fields=_LISTED,
@@ -173,13 +162,12 @@ class GoogleStore:
             # An empty range cannot be asked for: its first byte tells whether the object exists.
             last = "" if size is None else start + max(size, 1) - 1
             headers["Range"] = f"bytes={start}-{last}"
+        client = self._client.get()
+        url = client.media_url(self._prefix + key)
         with (
             translated(key),
-            self._session.get(
-                f"{self._media}{quote(self._prefix + key, safe='')}?alt=media",
-                headers=headers,
-                stream=True,
-                timeout=self._timeout_s,
+            client.session.get(
+                url, headers=headers, stream=True, timeout=self._timeout_s
             ) as response,
         ):
             if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
@@ -189,24 +177,26 @@ class GoogleStore:
             data = response.raw.read()
         return data if size is None else data[:size], response.headers
 
-    def _send(self, key: str, blob: storage.Blob, data: bytes, generation: int | None) -> None:
+    def _send(self, key: str, blob: Any, data: bytes, generation: int | None) -> None:
         with self._in_bucket(key):
             blob.upload_from_string(
                 data,
-                blob.content_type or CONTENT_TYPE,
+                blob.content_type or _CONTENT_TYPE,
                 if_generation_match=generation,
                 **self._once,
             )
 
     def _send_in_chunks(
-        self, key: str, blob: storage.Blob, file: BinaryIO, size: int, *, if_absent: bool
+        self, key: str, blob: Any, file: BinaryIO, size: int, *, if_absent: bool
     ) -> None:
         query = {"uploadType": "resumable"} | ({"ifGenerationMatch": "0"} if if_absent else {})
-        resource = {"name": blob.name, "contentType": CONTENT_TYPE, "metadata": blob.metadata}
+        resource = {"name": blob.name, "contentType": _CONTENT_TYPE, "metadata": blob.metadata}
+        client = self._client.get()
         upload = ResumableUpload(
-            self._session,
-            f"{self._uploads}?{urlencode(query)}",
+            client.session,
+            f"{client.uploads_url}?{urlencode(query)}",
             resource,
+            retry=self._retry,
             timeout_s=self._timeout_s,
         )
         with self._in_bucket(key):
@@ -214,7 +204,7 @@ class GoogleStore:
 
     def _delete(self, key: str) -> None:
         with suppress(NotFound), translated(key):
-            self._bucket.delete_blob(self._prefix + key, **self._once)
+            self._client.get().bucket.delete_blob(self._prefix + key, **self._once)
 
     @contextmanager
     def _in_bucket(self, key: str) -> Iterator[None]:
@@ -223,20 +213,7 @@ class GoogleStore:
             with translated(key):
                 yield
         except NotFound:
-            raise ConfigError(f"the bucket {self._bucket.name} does not exist") from None
-
-
-def _credentials() -> Credentials:
-    if os.environ.get("STORAGE_EMULATOR_HOST"):
-        return AnonymousCredentials()
-    try:
-        credentials, _ = google.auth.default(scopes=[_SCOPE])
-    except DefaultCredentialsError:
-        raise ConfigError(
-            "gs:// finds no credentials: set GOOGLE_APPLICATION_CREDENTIALS to a service "
-            "account's key file, or run 'gcloud auth application-default login'"
-        ) from None
-    return credentials
+            raise ConfigError(f"the bucket {self._name} does not exist") from None
 
 
 def _size_left(file: BinaryIO) -> int:
@@ -246,7 +223,7 @@ def _size_left(file: BinaryIO) -> int:
     return size
 
 
-def _moment(blob: storage.Blob) -> datetime:
+def _moment(blob: Any) -> datetime:
     """Give an object's own moment; of what another program wrote, the time of its upload."""
     try:
         return parse_rfc3339((blob.metadata or {})[TIMESTAMP])

@@ -5,8 +5,7 @@ to be repeated it refuses the next (its state stays "invalid").
 """
 
 import base64
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, BinaryIO
 
@@ -15,18 +14,15 @@ from google.auth.transport.requests import AuthorizedSession
 from requests import Response
 
 from ltxvfs.backends.gcs_errors import refused, translated
+from ltxvfs.backends.retry import Retry
 from ltxvfs.core.errors import Unavailable
 
 CHUNK_SIZE = 16 << 20
 """A multiple of 256 KiB, as the protocol wants it; one is held in memory."""
 
-FAILURES_MAX = 6
-"""So many failures in a row, with half a minute of pauses between them, end an upload."""
-
 _DONE = (HTTPStatus.OK, HTTPStatus.CREATED)
 _GO_ON = HTTPStatus.PERMANENT_REDIRECT  # Google's "308 Resume Incomplete"
 _GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
-_PAUSE_S = 0.5
 
 
 class ResumableUpload:
@@ -42,15 +38,15 @@ class ResumableUpload:
         url: str,
         resource: Mapping[str, Any],
         *,
+        retry: Retry,
         timeout_s: float,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._session = session
         self._url = url
         self._resource = resource
         self._key = str(resource["name"])
+        self._retry = retry
         self._timeout_s = timeout_s
-        self._sleep = sleep
         self._checksum = google_crc32c.Checksum()
         self._hashed = 0
 
@@ -80,22 +76,20 @@ class ResumableUpload:
 
     def _store(self, upload: str, chunk: bytes, stored: int, size: int) -> int:
         """Send a chunk until some of it is stored; gives how much of the object is."""
-        failures = 0
-        while True:
-            try:
-                # After a failure Google may have all of the chunk, a part of it or nothing.
-                now = self._ask(upload, size) if failures else stored
-                if now <= stored:
-                    now = self._transmit(upload, chunk, stored, size)
-                if now > stored:
-                    return now
-                problem = Unavailable(f"{self._key}: Google stores nothing of what is sent")
-            except Unavailable as error:
-                problem = error
-            failures += 1
-            if failures > FAILURES_MAX:
-                raise problem
-            self._sleep(_PAUSE_S * 2 ** (failures - 1))
+        in_doubt = False
+
+        def attempt() -> int:
+            nonlocal in_doubt
+            # After a failure Google may have all of the chunk, a part of it or nothing.
+            now = self._ask(upload, size) if in_doubt else stored
+            in_doubt = True
+            if now <= stored:
+                now = self._transmit(upload, chunk, stored, size)
+            if now <= stored:
+                raise Unavailable(f"{self._key}: Google stores nothing of what is sent")
+            return now
+
+        return self._retry(attempt)
 
     def _transmit(self, upload: str, chunk: bytes, stored: int, size: int) -> int:
         end = stored + len(chunk)
