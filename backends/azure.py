@@ -44,6 +44,9 @@ TIMESTAMP = "litestreamtimestamp"
 WHOLE_SIZE_MAX = 8 << 20
 """Up to here a blob is sent in one request."""
 
+PAGE_SIZE = 5000
+"""Blobs in one answer of a listing: what Azure gives at most."""
+
 _BATCH_SIZE_MAX = 256
 _DELETED = (HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.NOT_FOUND)
 _BYTES = ContentSettings(content_type="application/octet-stream")
@@ -173,7 +176,9 @@ class AzureStore:
         below = self._prefix + prefix
         start: dict[str, Any] = {"start_from": self._prefix + after} if after > prefix else {}
         with self._in_container(prefix):
-            for blob in self._client.get().list_blobs(below, include=["metadata"], **start):
+            for blob in self._client.get().list_blobs(
+                below, include=["metadata"], results_per_page=PAGE_SIZE, **start
+            ):
                 key = blob.name.removeprefix(self._prefix)
                 if key > after and is_key(key) and not _is_folder(blob):
                     yield Entry(key, blob.size, _moment(blob))

@@ -4,10 +4,10 @@ Credentials come from the environment only, under Litestream's names and in its 
 connection string is Microsoft's own way of giving everything at once.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential, TokenCredential
 from azure.core.pipeline.transport import RequestsTransport
@@ -30,6 +30,8 @@ CONNECTIONS = 64
 """Kept open at most; each is made only when a request finds none free."""
 
 _GET_SIZE_MAX = 32 << 20
+_ACCOUNT = re.compile("[a-z0-9-]+")
+_ENDPOINT = re.compile(r"https?://[^/?#@\s]+(/[^?#@\s]*)?")
 
 Credential = AzureNamedKeyCredential | AzureSasCredential | TokenCredential
 
@@ -94,12 +96,13 @@ def _connection(url: ReplicaURL, environment: Mapping[str, str]) -> str:
 
 def _endpoint(url: ReplicaURL) -> str:
     endpoint = url.options.get("endpoint", "")
+    if url.username is not None and not _ACCOUNT.fullmatch(url.username):
+        raise ConfigError("an account of Azure is named with lower-case letters and digits")
     if not endpoint:
         if not url.username:
             raise ConfigError(f"abs:// needs its account (abs://account@container) or {CONNECTION}")
         return f"https://{url.username}.blob.core.windows.net"
-    parts = urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+    if not _ENDPOINT.fullmatch(endpoint):
         raise ConfigError("the endpoint is a plain URL, as https://account.blob.core.windows.net")
     return endpoint
 

@@ -37,6 +37,9 @@ TIMESTAMP = "litestream-timestamp"
 WHOLE_SIZE_MAX = 8 << 20
 """Up to here an object is sent in one request."""
 
+PAGE_SIZE = 1000
+"""Objects in one answer of a listing: what Google gives at most."""
+
 _CONTENT_TYPE = "application/octet-stream"
 _DELETES_AT_ONCE = 8
 _LISTED = "items(name,size,timeCreated,metadata),nextPageToken"
@@ -146,6 +149,7 @@ class GoogleStore:
                 prefix=below,
                 start_offset=max(below, self._prefix + after),
                 fields=_LISTED,
+                page_size=PAGE_SIZE,
                 **self._once,
             ):
                 key = blob.name.removeprefix(self._prefix)

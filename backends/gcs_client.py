@@ -69,4 +69,7 @@ def make_client(bucket: str, credentials: Credentials) -> GoogleClient:
     for scheme in ("https://", "http://"):
         session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
     client: Any = storage.Client(project=None, credentials=credentials, _http=session)
+    # The SDK asks for the bucket's own metadata, for tracing, on a thread of its own: a request
+    # that nobody wants, and that those who may only use objects are refused.
+    client._bucket_metadata_cache = None
     return GoogleClient(client.bucket(bucket), session, client.api_endpoint)

@@ -112,8 +112,8 @@ class ResumableUpload:
                 upload, data, headers=headers, timeout=self._timeout_s, allow_redirects=False
             )
         if response.status_code == _GO_ON:
-            # "bytes=0-1048575"; without a range nothing is stored.
-            return int(response.headers.get("Range", "-1").rpartition("-")[2]) + 1
+            stored = response.headers.get("Range")  # bytes=0-1048575
+            return int(stored.rpartition("-")[2]) + 1 if stored else 0
         if response.status_code in _DONE:
             return self._finished(response, size)
         if response.status_code in _GONE:
