@@ -190,7 +190,7 @@ def proxied(place, url, monkeypatch):
 VERBS = {
     "list": lambda store: list(store.list("")),
     "read": lambda store: store.read("k"),
-    "read a range": lambda store: store.read("k", 2, 3),
+    "read a range": lambda store: store.read("k", 2, 50_000),
     "write": lambda store: store.write("k", b"x"),
     "write much": lambda store: store.write("k", bytes(gcs.WHOLE_SIZE_MAX + 1)),
     "delete": lambda store: store.delete(["k"]),
@@ -244,7 +244,8 @@ def test_silence_ends(proxied, verb):
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_body_that_is_cut_is_never_taken_for_whole(proxied, verb, reset):
     store, proxy = proxied
-    proxy.answer_next(200, b"0123", length=10)
+    store.write("k", bytes(100_000))
+    proxy.cut_next(700, reset=reset)
     with pytest.raises(Unavailable):
         VERBS[verb](store)
 
