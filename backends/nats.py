@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -52,6 +53,7 @@ class NatsStore:
         self._bucket = Bucket(self._link, bucket)
         self._records = Records(self._bucket)
         self._uploads = Uploads(self._loop, self._bucket)
+        self._watches: weakref.WeakSet[NatsWatch] = weakref.WeakSet()
 
     @classmethod
     def from_url(cls, url: ReplicaURL) -> "NatsStore":
@@ -104,9 +106,13 @@ class NatsStore:
 
     def watch(self, prefix: str) -> Watch | None:
         check_prefix(prefix)
-        return NatsWatch(self._loop, self._bucket, self.prefix + prefix)
+        watch = NatsWatch(self._loop, self._bucket, self.prefix + prefix)
+        self._watches.add(watch)
+        return watch
 
     def close(self) -> None:
+        for watch in list(self._watches):
+            watch.close()
         with suppress(ReplicaError):
             self._loop.run(self._link.close())
         self._loop.close()

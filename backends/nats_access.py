@@ -7,13 +7,14 @@ import base64
 import os
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import nkeys  # type: ignore[import-untyped]
 
+from ltxvfs.backends.options import Options
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError
 
@@ -31,9 +32,6 @@ _ENVIRONMENT = {
 }
 _TLS_FILES = ("root-cas", "client-cert", "client-key")
 _CREDENTIALS = tuple(name for name in _ENVIRONMENT if name not in _TLS_FILES)
-_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-
-OPTIONS = (*_ENVIRONMENT, "tls")
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,14 @@ class Access:
 
         Credentials come from one of the two, never mixed.
         """
-        url.refuse_options(OPTIONS)
-        files = _given(_TLS_FILES, url.options) or _from_environment(_TLS_FILES)
-        tls = _boolean("tls", url.options.get("tls", "false"))
-        credentials = _given(_CREDENTIALS, url.options) | _userinfo(url)
+        options = Options(url, (*_ENVIRONMENT, "tls"))
+        files = _given(_TLS_FILES, options.text) or _given(_TLS_FILES, _from_environment)
+        credentials = _given(_CREDENTIALS, options.text) | _userinfo(url)
         return cls(
-            _servers(url), tls or bool(files), files, credentials or _from_environment(_CREDENTIALS)
+            _servers(url),
+            options.flag("tls", default=False) or bool(files),
+            files,
+            credentials or _given(_CREDENTIALS, _from_environment),
         )
 
     def arguments(self) -> dict[str, Any]:
@@ -151,13 +151,12 @@ def _userinfo(url: ReplicaURL) -> dict[str, str]:
     return {"username": url.username, "password": url.password}
 
 
-def _given(names: tuple[str, ...], options: Mapping[str, str]) -> dict[str, str]:
-    return {name: options[name] for name in names if options.get(name)}
+def _given(names: Iterable[str], text: Callable[[str], str | None]) -> dict[str, str]:
+    return {name: value for name in names if (value := text(name))}
 
 
-def _from_environment(names: tuple[str, ...]) -> dict[str, str]:
-    variables = {name: os.environ.get(_ENVIRONMENT[name], "") for name in names}
-    return {name: value for name, value in variables.items() if value}
+def _from_environment(name: str) -> str | None:
+    return os.environ.get(_ENVIRONMENT[name])
 
 
 def _need(given: Mapping[str, str], name: str) -> str:
@@ -165,13 +164,6 @@ def _need(given: Mapping[str, str], name: str) -> str:
         return given[name]
     except KeyError:
         raise ConfigError(f"nats:// needs {name} as well (or {_ENVIRONMENT[name]})") from None
-
-
-def _boolean(name: str, text: str) -> bool:
-    try:
-        return _BOOLEANS[text.lower()]
-    except KeyError:
-        raise ConfigError(f"{name} of nats:// is true or false") from None
 
 
 def _with_jwt(jwt: str, seed: str, guarded: Callable[[str], Callable[[], str]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ltxvfs.backends.nats_link import status
 from ltxvfs.backends.nats_stream import Delivery
 from ltxvfs.core.errors import ReplicaError, Unavailable
 
-_HEARTBEAT_S = 5
+_HEARTBEAT_S = 5.0
 _SILENCE_S_MAX = 3 * _HEARTBEAT_S
 _RETRY_S = 1.0
 
@@ -32,7 +32,8 @@ class NatsWatch:
         self._bucket = bucket
         self._prefix = prefix
         self._woken = threading.Event()
-        self._changed = False
+        self._arrived = 0  # counted by the loop's thread alone
+        self._told = 0
         self._closed = False
         self._heard_at = 0.0
         self._delivery: Delivery | None = None
@@ -41,18 +42,19 @@ class NatsWatch:
     def wait(self, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
         while not self._closed:
-            changed, self._changed = self._changed, False
-            if changed:
+            arrived = self._arrived
+            if arrived != self._told:
+                self._told = arrived
                 return True
-            if self._delivery is None or self._is_silent():
-                self._changed = self._begin_again()
-                pause_s = 0.0 if self._changed else _RETRY_S
-            else:
-                pause_s = _HEARTBEAT_S
+            pause_s = _HEARTBEAT_S
+            if self._delivery is None or time.monotonic() > self._heard_at + _SILENCE_S_MAX:
+                if self._begin_again(deadline):
+                    return True
+                pause_s = _RETRY_S
             left_s = deadline - time.monotonic()
-            if left_s <= 0 and not self._changed:
+            if left_s <= 0:
                 return False
-            self._woken.wait(min(pause_s, max(left_s, 0.0)))
+            self._woken.wait(min(pause_s, left_s))
             self._woken.clear()
         return False
 
@@ -69,13 +71,10 @@ class NatsWatch:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _is_silent(self) -> bool:
-        return time.monotonic() > self._heard_at + _SILENCE_S_MAX
-
-    def _begin_again(self) -> bool:
+    def _begin_again(self, deadline: float) -> bool:
         try:
-            self._loop.run(self._begin())
-        except Unavailable:
+            self._loop.run(self._begin(), max(deadline - time.monotonic(), _RETRY_S))
+        except (Unavailable, TimeoutError):
             return False
         return True
 
@@ -85,7 +84,7 @@ class NatsWatch:
         config = {
             "filter_subject": objects.all_info_subjects(self._bucket.name),
             "deliver_policy": "new",
-            "idle_heartbeat": _HEARTBEAT_S * 1_000_000_000,
+            "idle_heartbeat": int(_HEARTBEAT_S * 1_000_000_000),
         }
         self._delivery = await self._bucket.stream.deliver(config, self._receive)
 
@@ -103,5 +102,5 @@ class NatsWatch:
             name = objects.name_of(message.subject)
             if name is None or not name.startswith(self._prefix):
                 return
-            self._changed = True
+            self._arrived += 1
         self._woken.set()

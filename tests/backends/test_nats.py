@@ -372,7 +372,7 @@ def test_records_are_values_of_a_bucket_beside_the_objects(server, bucket, store
         ("/", "needs a bucket"),
         ("/a.b", "letters, digits"),
         ("/b?max-reconnects=3", "no option 'max-reconnects'"),
-        ("/b?tls=maybe", "tls of nats:// is true or false"),
+        ("/b?tls=maybe", "tls must be true or false"),
     ],
 )
 def test_a_bad_url_is_refused(rest, match):
