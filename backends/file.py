@@ -111,7 +111,14 @@ class FileStore:
         return self._records.write(key, data, version)
 
     def watch(self, prefix: str) -> Watch | None:
+        """As in the contract, with the package ``watchfiles`` (extra ``watch``), else ``None``."""
         check_prefix(prefix)
+        try:
+            from ltxvfs.backends.file_watch import FileWatch
+        except ImportError:
+            return None
+        with suppress(Unavailable):
+            return FileWatch(self.root / prefix)
         return None
 
     def close(self) -> None:
