@@ -4,8 +4,8 @@ import os
 import re
 from collections.abc import Mapping
 
+from ltxvfs.backends.options import Options
 from ltxvfs.backends.s3 import S3Store
-from ltxvfs.backends.s3_options import Options
 from ltxvfs.backends.s3_providers import root_of
 from ltxvfs.backends.s3_settings import Keys, S3Settings, part_size, with_scheme
 from ltxvfs.backends.url import ReplicaURL

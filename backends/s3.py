@@ -16,13 +16,13 @@ from ltxvfs.backends.s3_listing import by_key, safe_start
 from ltxvfs.backends.s3_settings import S3Settings
 from ltxvfs.backends.s3_upload import PARTS_MAX, Upload
 from ltxvfs.backends.store import (
-    TEMP_SUFFIX,
     Entry,
     Record,
     Watch,
     check_key,
     check_prefix,
     check_record,
+    is_key,
 )
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError, Conflict, NotFound, Unavailable
@@ -163,7 +163,7 @@ class S3Store:
                 page = self._client.get().list_objects_v2(**request)
             for found in page.get("Contents", ()):
                 key = found["Key"].removeprefix(root)
-                if not key.endswith(("/", TEMP_SUFFIX)):
+                if is_key(key):
                     yield Entry(key, found["Size"], found["LastModified"].astimezone(UTC))
             if not page.get("IsTruncated"):
                 return

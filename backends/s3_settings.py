@@ -12,11 +12,26 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
-from ltxvfs.backends.s3_options import S3_OPTIONS, Options
+from ltxvfs.backends.options import Options
 from ltxvfs.backends.s3_providers import BucketHost, needs_of, read_host
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError
 
+_OPTIONS = (
+    "endpoint",
+    "region",
+    "force-path-style",
+    "skip-verify",
+    "sign-payload",
+    "require-content-md5",
+    "concurrency",
+    "part-size",
+    "storage-class",
+    "sse-customer-algorithm",
+    "sse-customer-key",
+    "sse-customer-key-md5",
+    "sse-kms-key-id",
+)
 PART_SIZE_MIN = 5 << 20
 PART_SIZE_MAX = 5 << 30
 
@@ -72,7 +87,7 @@ class S3Settings:
             raise ConfigError(
                 "an s3:// URL holds no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
-        options = Options(url, S3_OPTIONS)
+        options = Options(url, _OPTIONS)
         place = read_host(url)
         if not place.bucket:
             raise ConfigError("an s3:// URL needs a bucket: s3://bucket/path")

@@ -10,12 +10,24 @@ from bench.daemon import LITESTREAM
 from bench.table import Line, markdown
 
 SUBJECTS = {"kernels": kernels, "copies": copies, "far": far, "busy": busy, "commits": commits}
+from bench import busy, commits, copies, kernels, machine, stores
+from bench.daemon import LITESTREAM
+from bench.table import Line, markdown
+
+SUBJECTS = {
+    "kernels": kernels,
+    "copies": copies,
+    "busy": busy,
+    "commits": commits,
+    "stores": stores,
+}
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = """# Results
 
 Written by `make bench`; never edited by hand. Medians of interleaved repetitions; the result is the
 median of the ratios within each repetition. "litestream" in the commit lines is plain APSW with the
-real `litestream replicate` beside it.
+real `litestream replicate` beside it. In the lines of stores "plain" is the bare SDK on the same
+server, with the same promise: an object is there when it is whole.
 """
 
 

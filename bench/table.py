@@ -34,7 +34,7 @@ class Line:
         return [self.what, self.ours, self.plain, self.litestream, ratio, goal, verdict]
 
 
-HEADINGS = ["what", "ltxvfs", "plain SQLite", "litestream", "result", "target", ""]
+HEADINGS = ["what", "ltxvfs", "plain", "litestream", "result", "target", ""]
 
 
 def markdown(lines: Iterable[Line]) -> str:
