@@ -141,12 +141,22 @@ def test_close_ends_who_waits(store):
 
 
 def test_no_thread_and_no_descriptor_is_left(store):
-    threads, descriptors = native_threads(), len(os.listdir("/proc/self/fd"))
-    for _ in range(5):
-        with store.watch("") as watch:
-            assert native_threads() == threads + 1
-            watch.wait(0)
-    assert (native_threads(), len(os.listdir("/proc/self/fd"))) == (threads, descriptors)
+    until(lambda: native_threads() == 0)  # a thread ends a moment after it was told to
+    descriptors = len(os.listdir("/proc/self/fd"))
+    watches = [store.watch("") for _ in range(5)]
+    assert native_threads() == 5
+    for watch in watches:
+        watch.wait(0)
+        watch.close()
+    until(lambda: native_threads() == 0)
+    until(lambda: len(os.listdir("/proc/self/fd")) == descriptors)
+
+
+def until(condition):
+    deadline = time.monotonic() + BOUND_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # from Python 3.12 on
