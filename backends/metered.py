@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import BinaryIO, TypeVar
@@ -48,14 +48,17 @@ class Metered(Wrapper):
     def __init__(self, inner: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(inner)
         self._clock = clock
-        self._lock = threading.Lock()  # guards _usage
-        self._usage = Usage()
+        self._lock = threading.Lock()  # guards the three below
+        self._verbs: dict[str, _Counts] = {}
+        self._bytes_read = 0
+        self._bytes_written = 0
 
     @property
     def usage(self) -> Usage:
         """The counts up to now: a value that does not change any more."""
         with self._lock:
-            return self._usage
+            verbs = {verb: counts.snapshot() for verb, counts in self._verbs.items()}
+            return Usage(MappingProxyType(verbs), self._bytes_read, self._bytes_written)
 
     def run(self, verb: str, work: Callable[[], T]) -> T:
         begun = self._clock()
@@ -65,11 +68,17 @@ class Metered(Wrapper):
             failed = 0
             return result
         finally:
-            self._count(verb, failed, self._clock() - begun)
+            seconds = self._clock() - begun
+            with self._lock:
+                counts = self._verbs.get(verb) or self._verbs.setdefault(verb, _Counts())
+                counts.calls += 1
+                counts.failures += failed
+                counts.seconds += seconds
 
     def read(self, key: str, start: int = 0, size: int | None = None) -> bytes:
         data = super().read(key, start, size)
-        self._add(bytes_read=len(data))
+        with self._lock:
+            self._bytes_read += len(data)
         return data
 
     def write(
@@ -81,23 +90,23 @@ class Metered(Wrapper):
         modified: datetime | None = None,
     ) -> Entry:
         entry = super().write(key, source, if_absent=if_absent, modified=modified)
-        self._add(bytes_written=entry.size)
+        with self._lock:
+            self._bytes_written += entry.size
         return entry
 
-    def _count(self, verb: str, failed: int, seconds: float) -> None:
-        with self._lock:
-            old = self._usage.verbs.get(verb, VerbUsage())
-            new = VerbUsage(old.calls + 1, old.failures + failed, old.seconds + seconds)
-            verbs = MappingProxyType({**self._usage.verbs, verb: new})
-            self._usage = replace(self._usage, verbs=verbs)
 
-    def _add(self, *, bytes_read: int = 0, bytes_written: int = 0) -> None:
-        with self._lock:
-            self._usage = replace(
-                self._usage,
-                bytes_read=self._usage.bytes_read + bytes_read,
-                bytes_written=self._usage.bytes_written + bytes_written,
-            )
+class _Counts:
+    """A verb's counts while they grow."""
+
+    __slots__ = ("calls", "failures", "seconds")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.failures = 0
+        self.seconds = 0.0
+
+    def snapshot(self) -> VerbUsage:
+        return VerbUsage(self.calls, self.failures, self.seconds)
 
 
 def usage_of(store: Store) -> Usage:

@@ -5,18 +5,14 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import busy, commits, copies, far, kernels, machine
-from bench.daemon import LITESTREAM
-from bench.table import Line, markdown
-
-SUBJECTS = {"kernels": kernels, "copies": copies, "far": far, "busy": busy, "commits": commits}
-from bench import busy, commits, copies, kernels, machine, stores
+from bench import busy, commits, copies, far, kernels, machine, stores
 from bench.daemon import LITESTREAM
 from bench.table import Line, markdown
 
 SUBJECTS = {
     "kernels": kernels,
     "copies": copies,
+    "far": far,
     "busy": busy,
     "commits": commits,
     "stores": stores,
