@@ -125,11 +125,7 @@ class Capture:
         status = ffi.new("ltx_status *")
         _check(self._name, lib.ltx_db_status(self._handle, status))
         base = TXID(status.newest) or self._remote_txid()
-        return self.begin_chain_behind(base, force=False)
-
-    def begin_chain_behind(self, base: TXID, *, force: bool) -> bool:
-        """Write the whole database as TXID ``base`` + 1; False when it is empty. Any thread."""
-        code = lib.ltx_base(self._handle, base, int(force))
+        code = lib.ltx_base(self._handle, base, 0)
         if code in (errno.ENODATA, errno.EBUSY):
             # Nothing was written yet; or an exclusive connection lets nobody in, and will write the
             # image itself at its next commit.
@@ -138,6 +134,18 @@ class Capture:
             _check(self._name, code)
             log.info("%s: full image written as TXID %s", self._name, TXID(base + 1))
         return code != errno.ENODATA
+
+    def begin_chain_behind(self, base: TXID) -> None:
+        """Write the whole database as TXID ``base`` + 1, whatever was sealed above. Any thread.
+
+        Raises ``CaptureError`` where that is not possible now: then nothing has changed.
+        """
+        code = lib.ltx_base(self._handle, base, 1)
+        if code:
+            raise CaptureError(
+                f"{self._name}: no full image can be written behind {base}: {os.strerror(code)}"
+            )
+        log.info("%s: full image written as TXID %s", self._name, TXID(base + 1))
 
     def request(self) -> int:
         """Ask that everything committed so far be sealed now; give the ticket to wait with."""

@@ -47,7 +47,12 @@ class Database:
         replica = open_replica(place, settings.age)
         self.capture = Capture(self.handle, path.name, replica.max_txid, self._mend)
         self.uploader = Uploader(
-            self.handle, path.name, replica, place.public, self.folder, self._begin_chain_behind
+            self.handle,
+            path.name,
+            replica,
+            place.public,
+            self.folder,
+            self.capture.begin_chain_behind,
         )
         self._replica = replica
         self._forget = forget
@@ -73,9 +78,6 @@ class Database:
             raise CaptureError(f"{self.folder.root}: {os.strerror(code)}")
         log.warning("%s was deleted: a full image follows", self.folder.root)
         return True
-
-    def _begin_chain_behind(self, base: TXID) -> None:
-        self.capture.begin_chain_behind(base, force=True)
 
     def start(self, *, reopened: bool) -> None:
         """Start the threads where they do not run. One caller at a time.
