@@ -1,11 +1,12 @@
 """A replica in a store, with Litestream's verbs: the one place that joins LTX names to keys."""
 
-import io
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO, Self
 
-from ltxvfs.backends.store import Store
+from ltxvfs.backends.download import Downloads
+from ltxvfs.backends.store import Measuring, Store
 from ltxvfs.core.errors import FormatError
 from ltxvfs.core.names import file_name, parse_file_name
 from ltxvfs.core.types import LEVELS, TXID, FileInfo
@@ -13,7 +14,6 @@ from ltxvfs.core.types import LEVELS, TXID, FileInfo
 _HEADER_SIZE = 100
 _TIMESTAMP = slice(32, 40)  # Unix milliseconds, big-endian (LTX header)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_READ_SIZE = 1 << 20
 
 
 class ReplicaClient:
@@ -21,6 +21,7 @@ class ReplicaClient:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._downloads = Downloads()
 
     def __enter__(self) -> Self:
         return self
@@ -50,9 +51,31 @@ class ReplicaClient:
         return data
 
     def open_ltx_file(self, info: FileInfo, offset: int = 0, size: int | None = None) -> BinaryIO:
-        """Open a range of a file as a stream of ranged reads; raises ``NotFound`` when read."""
+        """Open a range of a file as a stream of parts that are read at once, and given in order.
+
+        A stream is one thread's. Memory stays bounded however many are open, see
+        ``ltxvfs.backends.download``. Reading raises ``NotFound``, and ``FormatError`` for a file
+        that is shorter than listed.
+        """
         end = info.size if size is None else min(offset + size, info.size)
-        return io.BufferedReader(_Ranges(self, info, offset, end), _READ_SIZE)
+
+        def read(start: int, wanted: int) -> bytes:
+            data = self.read_ltx_file(info, start, wanted)
+            if len(data) < wanted:
+                name = file_name(info.min_txid, info.max_txid)
+                raise FormatError(name, "the file is shorter than listed", offset=start)
+            return data
+
+        return self._downloads.open(read, offset, end)
+
+    def measured(self, info: FileInfo) -> FileInfo:
+        """Give a file with its exact size, where the store lists sizes that may be wrong.
+
+        Costs nothing elsewhere, nor for files that are going to be read. Raises ``NotFound``.
+        """
+        if not isinstance(self.store, Measuring):
+            return info
+        return replace(info, size=self.store.exact_size(self._key(info), info.size))
 
     def write_ltx_file(
         self,
@@ -94,36 +117,11 @@ class ReplicaClient:
 
     def close(self) -> None:
         """Close the store; may be called twice."""
+        self._downloads.close()
         self.store.close()
 
     def _key(self, info: FileInfo) -> str:
         return self.store.layout.key(info.level, info.min_txid, info.max_txid)
-
-
-class _Ranges(io.RawIOBase):
-    """A raw stream over a range of one file, a ranged read for each read."""
-
-    def __init__(self, client: ReplicaClient, info: FileInfo, start: int, end: int) -> None:
-        super().__init__()
-        self._client = client
-        self._info = info
-        self._next = start
-        self._end = end
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        size = min(len(buffer), self._end - self._next)
-        if size <= 0:
-            return 0
-        data = self._client.read_ltx_file(self._info, self._next, size)
-        if len(data) < size:
-            name = file_name(self._info.min_txid, self._info.max_txid)
-            raise FormatError(name, "the file is shorter than listed", offset=self._next)
-        buffer[: len(data)] = data
-        self._next += len(data)
-        return len(data)
 
 
 def _header_moment(name: str, source: bytes | BinaryIO) -> datetime:

@@ -9,7 +9,7 @@ several threads at once. They raise ``ReplicaError`` and its children, never the
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Protocol, Self, runtime_checkable
 
 from ltxvfs.core.names import Layout
 
@@ -147,6 +147,15 @@ def is_key(name: str) -> bool:
     """Tell whether every store can hold a key of that name; others are never listed."""
     bad = any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name
     return not bad and not name.endswith(TEMP_SUFFIX)
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """A store whose listings may be wrong about sizes, but that can say what they are."""
+
+    def exact_size(self, key: str, listed: int) -> int:
+        """Give the size of an object that is listed with that size. Raises ``NotFound``."""
+        ...
 
 
 def check_key(key: str) -> str:

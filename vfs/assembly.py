@@ -33,7 +33,8 @@ _AHEAD = 12
 _SMALL_SIZE = 64 << 10
 """Files up to this size are decoded by the walking thread itself: quicker than to hand over."""
 
-_BATCH_FILES = 8
+_BATCH_FILES_MAX = 8
+_BATCHES = 64  # of a plan, at least: few files are opened at once, not one after another
 
 _NOTHING = Sum()
 
@@ -67,7 +68,8 @@ def assemble(
     pages = _Pages(fd, pool)
     done = 0
     frames = Sum()
-    opening = (pool.submit(_open, client, batch) for batch in _batches(reversed(plan)))
+    batches = _batches(reversed(plan), min(_BATCH_FILES_MAX, len(plan) // _BATCHES + 1))
+    opening = (pool.submit(_open, client, batch) for batch in batches)
     with closing(in_order(opening)) as opened:
         files = chain.from_iterable(opened)
         with closing(in_order(pages.parts(files))) as parts:
@@ -102,11 +104,11 @@ def in_order(futures: Iterable[Future[R]]) -> Generator[R, None, None]:
         wait(under_way)
 
 
-def _batches(infos: Iterable[FileInfo]) -> Iterator[list[FileInfo]]:
+def _batches(infos: Iterable[FileInfo], count_max: int) -> Iterator[list[FileInfo]]:
     """Put small neighbours together: a job of its own for each would cost more than reading it."""
     batch: list[FileInfo] = []
     for info in infos:
-        if batch and (info.size > _SMALL_SIZE or len(batch) == _BATCH_FILES):
+        if batch and (info.size > _SMALL_SIZE or len(batch) == count_max):
             yield batch
             batch = []
         batch.append(info)

@@ -4,9 +4,13 @@ Many threads may decode one large file at once. The file checksum covers a file 
 byte to its last, so each stretch gives a sum of its own and the sums are put together in order.
 """
 
+import io
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import BinaryIO
 
 from ltxvfs.backends.age_keys import MAGIC as ENCRYPTED
+from ltxvfs.backends.download import PART_SIZE
 from ltxvfs.backends.replica import ReplicaClient
 from ltxvfs.core.decoder import Decoder, decode_frames
 from ltxvfs.core.decoder import check_file as check_sums
@@ -21,6 +25,7 @@ STRETCH_SIZE = 4 << 20
 """Files up to this many bytes are read at once, larger ones in stretches of about this size."""
 
 _END_OF_PAGES = bytes(6)
+_END_SIZE = 64 << 10  # read at once from the end of a large file; often it has the whole index
 _INDEX_PIECE = 1 << 20
 _DECODED_SIZE = 64 << 20  # pages that compress well must not make one stretch a long job
 
@@ -35,33 +40,42 @@ class LargeFile:
     def __init__(self, client: ReplicaClient, info: FileInfo) -> None:
         """Read a small file whole, of a large one both ends."""
         self.name = file_name(info.min_txid, info.max_txid)
-        self.size = info.size
         self._client = client
+        self._known: list[tuple[int, bytes]] = []  # what was read already, and from where on
+        if info.size <= STRETCH_SIZE:
+            whole = client.read_ltx_file(info)
+            self._known.append((0, whole))
+            info = replace(info, size=len(whole))
+        else:
+            self._known.append((0, client.read_ltx_file(info, 0, HEADER_SIZE)))
+            info = client.measured(info)
+        self.size = info.size
         self._info = info
-        self._whole: bytes | None = None
         if info.size < HEADER_SIZE + len(_END_OF_PAGES) + TAIL_SIZE:
             raise FormatError(self.name, "the file ends too early", offset=info.size)
-        if info.size <= STRETCH_SIZE:
-            self._whole = self._read(0, info.size)
         head = self._read(0, HEADER_SIZE)
         self.header = _header(head, info, self.name)
         self._head_sum = Sum.of(head)
+        end_start = max(info.size - _END_SIZE, 0)
+        self._known.append((end_start, self._read(end_start, info.size - end_start)))
         self._tail_start = info.size - TAIL_SIZE
         self._tail = self._read(self._tail_start, TAIL_SIZE)
         self._index_start, _ = index_extent(self._tail, info.size, self.name)
+        self._pages_end = self._index_start - len(_END_OF_PAGES)
+        # Opened here, by one of many threads, it is there when the one that walks needs it.
+        self._index = self._open(self._pages_end, self._tail_start)
 
     def stretches(self) -> Iterator[PageIndex]:
         """Walk the page index and yield all frames in the order of the file, checking both."""
-        pages_end = self._index_start - len(_END_OF_PAGES)
-        ending = self._read(pages_end, len(_END_OF_PAGES))
-        if ending != _END_OF_PAGES:
-            raise FormatError(self.name, "the pages do not end", offset=pages_end)
-        self._end_sum = Sum.of(ending)
-        parser = IndexParser(self.header, self._index_start, self.name)
-        for offset in range(self._index_start, self._tail_start, _INDEX_PIECE):
-            piece = self._read(offset, min(_INDEX_PIECE, self._tail_start - offset))
-            self._end_sum += Sum.of(piece)
-            yield from self._cut(parser.feed(piece))
+        with self._index as index:
+            ending = index.read(len(_END_OF_PAGES))
+            if ending != _END_OF_PAGES:
+                raise FormatError(self.name, "the pages do not end", offset=self._pages_end)
+            self._end_sum = Sum.of(ending)
+            parser = IndexParser(self.header, self._index_start, self.name)
+            for piece in iter(lambda: index.read(_INDEX_PIECE), b""):
+                self._end_sum += Sum.of(piece)
+                yield from self._cut(parser.feed(piece))
         parser.finish()
 
     def decode(self, stretch: PageIndex, wanted: Buffer | None = None, fd: int = -1) -> Sum:
@@ -83,9 +97,22 @@ class LargeFile:
             yield entries[first:stop]
             first = stop
 
+    def _open(self, start: int, end: int) -> BinaryIO:
+        held = self._held(start, end - start)
+        if held is not None:
+            return io.BytesIO(held)
+        return self._client.open_ltx_file(self._info, start, end - start)
+
+    def _held(self, offset: int, size: int) -> bytes | None:
+        for start, data in self._known:
+            if start <= offset and offset + size <= start + len(data):
+                return data[offset - start : offset - start + size]
+        return None
+
     def _read(self, offset: int, size: int) -> bytes:
-        if self._whole is not None:
-            return self._whole[offset : offset + size]
+        held = self._held(offset, size)
+        if held is not None:
+            return held
         data = self._client.read_ltx_file(self._info, offset, size)
         if len(data) < size:
             raise FormatError(self.name, "the file is shorter than listed", offset=offset)
@@ -98,8 +125,8 @@ class SmallFile:
     def __init__(self, client: ReplicaClient, info: FileInfo) -> None:
         """Read it."""
         self.name = file_name(info.min_txid, info.max_txid)
-        self.size = info.size
-        self._data = client.read_ltx_file(info, 0, info.size)
+        self._data = client.read_ltx_file(info)
+        self.size = len(self._data)
         self.header = _header(self._data, info, self.name)
 
     def decode(self, seen: PageSet, fd: int) -> None:
@@ -116,11 +143,12 @@ def check_file(client: ReplicaClient, info: FileInfo) -> None:
     """
     name = file_name(info.min_txid, info.max_txid)
     decoder = Decoder(name)
-    for offset in range(0, info.size, STRETCH_SIZE):
-        piece = client.read_ltx_file(info, offset, STRETCH_SIZE)
-        if offset == 0:
-            _header(piece, info, name)
-        decoder.drain(piece)
+    with client.open_ltx_file(client.measured(info)) as file:
+        piece = file.read(PART_SIZE)
+        _header(piece, info, name)
+        while piece:
+            decoder.drain(piece)
+            piece = file.read(PART_SIZE)
     decoder.finish()
 
 
