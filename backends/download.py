@@ -8,10 +8,10 @@ ahead: memory is bounded by (open streams + ``PARTS_AHEAD``) * ``PART_SIZE``.
 import io
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from ltxvfs.core.errors import Unavailable
 
@@ -19,6 +19,9 @@ PART_SIZE = 1 << 20
 PARTS_AHEAD = 16
 THREADS = 16
 _BUFFER_SIZE = 256 << 10
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 RangeRead = Callable[[int, int], bytes]
 """Reads exactly so many bytes from an offset on, or raises; from any thread."""
@@ -39,6 +42,21 @@ class Downloads:
         what else fails is raised by the read that gets there.
         """
         return io.BufferedReader(_Stream(read, start, end, self._pool, self._ahead), _BUFFER_SIZE)
+
+    def each(self, items: Iterable[T], ask: Callable[[T], R]) -> Iterator[tuple[T, R]]:
+        """Give each item with its answer, in order; a bounded number is asked for at once."""
+        asked: deque[tuple[T, Future[R]]] = deque()
+        try:
+            for item in items:
+                asked.append((item, self._pool.submit(ask, item)))
+                if len(asked) == THREADS:
+                    first, answer = asked.popleft()
+                    yield first, answer.result()
+            for item, answer in asked:
+                yield item, answer.result()
+        finally:
+            for _, answer in asked:
+                answer.cancel()
 
     def close(self) -> None:
         """Wait for what is being read and give the threads back; may be called twice."""

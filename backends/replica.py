@@ -7,7 +7,7 @@ from typing import BinaryIO, Self
 
 from ltxvfs.backends.download import Downloads
 from ltxvfs.backends.store import Measuring, Store
-from ltxvfs.core.errors import FormatError
+from ltxvfs.core.errors import FormatError, NotFound
 from ltxvfs.core.names import file_name, parse_file_name
 from ltxvfs.core.types import LEVELS, TXID, FileInfo
 
@@ -29,11 +29,16 @@ class ReplicaClient:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def ltx_files(self, level: int, seek: int = 0) -> Iterator[FileInfo]:
+    def ltx_files(self, level: int, seek: int = 0, *, exact: bool = False) -> Iterator[FileInfo]:
         """Yield a level's files with ``min_txid >= seek``, lazily, by first and last TXID.
 
-        Names that are no LTX file's are skipped, an absent level is empty.
+        Names that are no LTX file's are skipped, an absent level is empty. Some stores list moments
+        only roughly (``listed_moments``); with ``exact`` each file's own is asked for.
         """
+        found = self._listed(level, seek)
+        return self.exact(found) if exact else found
+
+    def _listed(self, level: int, seek: int) -> Iterator[FileInfo]:
         prefix = self.store.layout.level_prefix(level)
         # A name is above its own first TXID's digits, so the listing starts at seek itself.
         for entry in self.store.list(prefix, prefix + f"{seek:016x}" if seek else ""):
@@ -67,6 +72,35 @@ class ReplicaClient:
             return data
 
         return self._downloads.open(read, offset, end)
+
+    def moment(self, info: FileInfo) -> datetime:
+        """Give a file's exact moment, in one request or two. Raises ``NotFound``.
+
+        The store's, or the one in the LTX header where the store keeps none.
+        """
+        kept = self.store.moment(self._key(info))
+        if kept is not None:
+            return kept
+        name = file_name(info.min_txid, info.max_txid)
+        return _header_moment(name, self.read_ltx_file(info, 0, _HEADER_SIZE))
+
+    def exact(self, infos: Iterable[FileInfo]) -> Iterator[FileInfo]:
+        """Give the same files with exact moments, a request each where listings lack them.
+
+        Several are asked for at once. Files that are gone are left out.
+        """
+        if self.store.listed_moments:
+            yield from infos
+            return
+        for info, moment in self._downloads.each(infos, self._moment_if_there):
+            if moment is not None:
+                yield replace(info, created_at=moment)
+
+    def _moment_if_there(self, info: FileInfo) -> datetime | None:
+        try:
+            return self.moment(info)
+        except NotFound:
+            return None
 
     def measured(self, info: FileInfo) -> FileInfo:
         """Give a file with its exact size, where the store lists sizes that may be wrong.

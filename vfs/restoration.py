@@ -17,16 +17,13 @@ from ltxvfs.backends.file import make_folders, sync_folder
 from ltxvfs.backends.registry import open_replica
 from ltxvfs.backends.replica import ReplicaClient
 from ltxvfs.backends.url import ReplicaURL
-from ltxvfs.core.errors import ConfigError, NotFound, ReplicaError, RestoreError
+from ltxvfs.core.errors import ConfigError, ReplicaError, RestoreError, TxNotAvailable
 from ltxvfs.core.moments import parse_moment
-from ltxvfs.core.plan import plan_restore
-from ltxvfs.core.types import LEVELS, TXID, FileInfo
+from ltxvfs.core.types import TXID, FileInfo
 from ltxvfs.integrity import IntegrityCheck, check_integrity, check_mode
+from ltxvfs.planning import Plan, Planner
 
 _SIDECARS = ("-wal", "-shm", "-journal")
-# A file of level 0 is deleted only when level 1 has its transactions, one of levels 1 to 8 only
-# when a snapshot has them. So what was deleted before its level is listed is found later on.
-_LISTING_ORDER = (LEVELS[:1], LEVELS[1:-1], LEVELS[-1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +84,17 @@ def restore(
         open_replica(url, age) as client,
         ThreadPoolExecutor(parallelism, "ltxvfs-restore") as pool,
     ):
-        files = list_files(client, pool)
-        if not files and if_replica_exists:
-            return RestoreResult("no replica", target)
-        plan = plan_restore(files, **state)
+        planner = Planner(client, pool, **state)
+        plan = planner.plan()
+        if plan is None:
+            if if_replica_exists:
+                return RestoreResult("no replica", target)
+            raise TxNotAvailable("the replica holds no files: is its URL right?")
         if dry_run:
-            return RestoreResult("planned", target, plan[-1].max_txid, plan)
-        result = _Job(client, pool, target, state, force, integrity_check, progress).run(plan)
+            return RestoreResult("planned", target, plan[-1].max_txid, tuple(client.exact(plan)))
+        job = _Job(client, pool, target, force, integrity_check, progress)
+        result = planner.carry_out(plan, job.run)
     return replace(result, duration_s=time.monotonic() - started_s)
-
-
-def list_files(client: ReplicaClient, pool: Executor) -> list[FileInfo]:
-    """List every level of a replica, without missing what moves between levels meanwhile."""
-    found: list[FileInfo] = []
-    for levels in _LISTING_ORDER:
-        for files in pool.map(lambda level: list(client.ltx_files(level)), levels):
-            found += files
-    return found
 
 
 class _State(TypedDict):
@@ -157,23 +148,11 @@ class _Job:
     client: ReplicaClient
     pool: Executor
     target: Path
-    state: _State
     force: bool
     integrity_check: IntegrityCheck
     progress: Progress | None
 
-    def run(self, plan: tuple[FileInfo, ...]) -> RestoreResult:
-        try:
-            return self._attempt(plan)
-        except NotFound:
-            # Retention may delete a planned file at any time; what replaced it is there already.
-            files = list_files(self.client, self.pool)
-        try:
-            return self._attempt(plan_restore(files, **self.state))
-        except NotFound as error:
-            raise RestoreError(f"the replica changes while it is read: {error}") from error
-
-    def _attempt(self, plan: tuple[FileInfo, ...]) -> RestoreResult:
+    def run(self, plan: Plan) -> RestoreResult:
         """Make the database beside its target and give it its name at the very end."""
         try:
             with _temporary(self.target) as (temp, fd):

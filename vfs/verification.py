@@ -18,7 +18,8 @@ from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import FormatError, NotFound, RestoreError
 from ltxvfs.core.names import file_name
 from ltxvfs.core.types import LEVEL_SNAPSHOT, TXID, FileInfo
-from ltxvfs.restoration import list_files, restore
+from ltxvfs.planning import list_files
+from ltxvfs.restoration import restore
 from ltxvfs.source import check_file
 
 
@@ -74,7 +75,9 @@ def verify(
             # Files that were deleted during the listing look like gaps: only what stays counts.
             again = set(_chain_problems(list_files(client, pool)))
             problems = [problem for problem in problems if problem in again]
-        problems.extend(_file_problems(client, files, pool, progress))
+        lost: list[FileInfo] = []
+        problems.extend(_file_problems(client, files, pool, lost, progress))
+        problems.extend(_lost_problems(client, lost, pool))
     problems.extend(_restore_problems(url, parallelism, folder, age))
     return VerifyReport(
         len(files),
@@ -104,11 +107,13 @@ def _file_problems(
     client: ReplicaClient,
     files: list[FileInfo],
     pool: ThreadPoolExecutor,
-    progress: Progress | None,
+    lost: list[FileInfo],
+    progress: Progress | None = None,
 ) -> Iterator[Problem]:
+    """Check every file; those that are not found are added to ``lost``."""
     total = sum(info.size for info in files)
     done = 0
-    checking = (pool.submit(_check, client, info) for info in files)
+    checking = (pool.submit(_check, client, info, lost) for info in files)
     with closing(in_order(checking)) as results:
         for info, found in zip(files, results, strict=True):
             if found is not None:
@@ -118,12 +123,22 @@ def _file_problems(
                 progress(done, total)
 
 
-def _check(client: ReplicaClient, info: FileInfo) -> Problem | None:
+def _lost_problems(
+    client: ReplicaClient, lost: list[FileInfo], pool: ThreadPoolExecutor
+) -> Iterator[Problem]:
+    """Look again for files that were not found: compaction and retention delete all the time."""
+    if lost:
+        once_lost, still = set(lost), list[FileInfo]()
+        listed = [info for info in list_files(client, pool) if info in once_lost]
+        yield from _file_problems(client, listed, pool, still)
+        yield from (_about(info, "is listed, but is not there") for info in still)
+
+
+def _check(client: ReplicaClient, info: FileInfo, lost: list[FileInfo]) -> Problem | None:
     try:
         check_file(client, info)
     except NotFound:
-        # Deleted since it was listed, as compaction and retention do all the time.
-        return None
+        lost.append(info)
     except FormatError as error:
         return _about(info, str(error))
     return None

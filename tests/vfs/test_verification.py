@@ -2,6 +2,9 @@ import golden
 import litestream
 import pytest
 
+from ltxvfs import verification
+from ltxvfs.backends.file import FileStore
+from ltxvfs.core.errors import NotFound
 from ltxvfs.core.types import TXID
 from ltxvfs.verification import verify
 
@@ -68,3 +71,42 @@ def test_golden_replicas_are_sound(name):
     report = verify(golden.FOLDER / name / "replica")
     assert findings(report) == []
     assert (report.files, report.txid) == (known["files"], known["max_txid"])
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """How many of the next reads of an object find nothing, by its key."""
+    missing = {}
+    read = FileStore.read
+
+    def missed(self, key, *range_):
+        if missing.get(key, 0):
+            missing[key] -= 1
+            raise NotFound(f"{key}: no such object")
+        return read(self, key, *range_)
+
+    monkeypatch.setattr(FileStore, "read", missed)
+    return missing
+
+
+def test_a_file_that_is_not_there_yet_is_looked_for_again(replica, reads):
+    reads[f"ltx/0/{TXID(3)}-{TXID(3)}.ltx"] = 1
+    assert verify(replica).ok
+
+
+def test_a_listed_file_that_is_never_there_is_a_problem(replica, reads):
+    path = file(replica, 0, 1, 1)
+    reads[f"ltx/0/{path.name}"] = 1000
+    assert findings(verify(replica))[0] == (0, path.name, "is listed, but is not there")
+
+
+def test_a_file_that_was_deleted_meanwhile_is_none(replica, reads, monkeypatch):
+    path = file(replica, 0, 1, 1)
+    check = verification.check_file
+
+    def deleted(client, info):
+        path.unlink(missing_ok=True)
+        check(client, info)
+
+    monkeypatch.setattr(verification, "check_file", deleted)
+    assert verify(replica).ok
