@@ -47,7 +47,9 @@ WHOLE_SIZE_MAX = 8 << 20
 PAGE_SIZE = 5000
 """Blobs in one answer of a listing: what Azure gives at most."""
 
-_BATCH_SIZE_MAX = 256
+BATCH_SIZE = 256
+"""Deletes in one request: what Azure takes at most."""
+
 _DELETED = (HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.NOT_FOUND)
 _BYTES = ContentSettings(content_type="application/octet-stream")
 _JSON = ContentSettings(content_type="application/json")
@@ -85,9 +87,10 @@ class AzureStore:
         length = None if size is None else max(size, 1)
         # Without a range the SDK knows how to read an empty blob.
         offset = None if not start and length is None else start
+        blob = self._blob(key)
         with translated(key):
             try:
-                data = self._blob(key).download_blob(offset, length).readall()
+                data = blob.download_blob(offset, length).readall()
             except HttpResponseError as error:
                 if error.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                     raise
@@ -124,7 +127,7 @@ class AzureStore:
     def delete(self, keys: Iterable[str]) -> None:
         left = [check_key(key) for key in keys]
         while left:
-            batch, left = left[:_BATCH_SIZE_MAX], left[_BATCH_SIZE_MAX:]
+            batch, left = left[:BATCH_SIZE], left[BATCH_SIZE:]
             with self._in_container(batch[0]):
                 answers = list(
                     self._client.get().delete_blobs(
@@ -141,12 +144,20 @@ class AzureStore:
                     raise refused(key, answer.status_code, code)
 
     def moment(self, key: str) -> datetime:
+        blob = self._blob(key)
         with translated(key):
-            return _moment(self._blob(key).get_blob_properties())
+            try:
+                # Not HEAD: only where a body follows can a cut head be told from a whole one.
+                return _moment(blob.download_blob(0, 1).properties)
+            except HttpResponseError as error:
+                if error.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    raise
+            return _moment(blob.get_blob_properties())  # an empty blob has no first byte
 
     def read_record(self, key: str) -> Record:
+        blob = self._blob(key)
         with translated(key):
-            found = self._blob(key).download_blob()
+            found = blob.download_blob()
             return Record(found.readall(), str(found.properties.etag))
 
     def write_record(self, key: str, data: bytes, version: str | None) -> str:

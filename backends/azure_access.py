@@ -14,8 +14,8 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import ContainerClient
 from requests import Session
-from requests.adapters import HTTPAdapter
 
+from ltxvfs.backends.http_adapter import use_whole_answers
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError
 
@@ -25,9 +25,6 @@ CONNECTION = "AZURE_STORAGE_CONNECTION_STRING"
 
 TIMEOUT_S = 60.0
 """For connecting, for each wait for bytes, and for sending what one request holds."""
-
-CONNECTIONS = 64
-"""Kept open at most; each is made only when a request finds none free."""
 
 _GET_SIZE_MAX = 32 << 20
 _ACCOUNT = re.compile("[a-z0-9-]+")
@@ -109,8 +106,7 @@ def _endpoint(url: ReplicaURL) -> str:
 
 def _settings(timeout_s: float) -> dict[str, Any]:
     session = Session()
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
+    use_whole_answers(session)
     return {
         "transport": RequestsTransport(
             session=session, connection_timeout=timeout_s, read_timeout=timeout_s

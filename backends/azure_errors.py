@@ -26,6 +26,9 @@ def translated(key: str) -> Iterator[None]:
         raise _refused(key, error) from None
     except AzureError as error:
         raise Unavailable(f"{key}: no answer from Azure ({type(error).__name__})") from None
+    except ValueError:
+        # The SDK's word for headers it cannot read, as where a connection broke amid them.
+        raise Unavailable(f"{key}: no whole answer from Azure") from None
 
 
 def refused(key: str, status: int, code: str) -> ReplicaError:

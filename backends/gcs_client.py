@@ -10,15 +10,12 @@ from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import DefaultCredentialsError
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import storage
-from requests.adapters import HTTPAdapter
 
+from ltxvfs.backends.http_adapter import use_whole_answers
 from ltxvfs.core.errors import ConfigError
 
 TIMEOUT_S = 60.0
 """For connecting, for each wait for bytes, and for sending what one request holds."""
-
-CONNECTIONS = 64
-"""Kept open at most; each is made only when a request finds none free."""
 
 _EMULATOR = "STORAGE_EMULATOR_HOST"
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
@@ -66,8 +63,7 @@ def find_credentials() -> Credentials:
 def make_client(bucket: str, credentials: Credentials) -> GoogleClient:
     """Make a client; nothing is sent."""
     session = AuthorizedSession(credentials)
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
+    use_whole_answers(session)
     client: Any = storage.Client(project=None, credentials=credentials, _http=session)
     # The SDK asks for the bucket's own metadata, for tracing, on a thread of its own: a request
     # that nobody wants, and that those who may only use objects are refused.
