@@ -15,21 +15,35 @@
 #include "spool.h"
 
 typedef struct {
-    uint64_t txid; /* of the LTX file to come */
+    uint8_t *data;
+    size_t size; /* bytes mapped; 0: nothing */
+} ltx_room;
+
+typedef struct {
+    uint64_t txid;              /* of the LTX file to come */
     uint64_t nonce, spool_size; /* which spool, and how much of it is in here */
+    uint64_t inode;             /* of the database file */
     int64_t ms;
     ltx_position at;
     uint32_t *pgnos; /* ascending, each once, without the lock page */
+    uint8_t **pages; /* what each of them holds, in one of the rooms */
     size_t count;    /* 0: an empty cut, which owns nothing */
-    uint8_t *pages;  /* in the order of pgnos */
-    size_t mapped;   /* bytes of pages */
+    ltx_room read;   /* pages read for this cut */
+    ltx_room ahead;  /* pages read before it */
 } ltx_cut;
 
 typedef struct ltx_db ltx_db;
 
-/* Capture, then cut what the spool names; empty when there is nothing. The capture lock is held.
+/* Two steps that shorten the third, in which checkpoints have to wait. First, under the capture lock:
+   capture, and choose the pages that will probably not change any more, those that the WAL does not
+   have. Empty when they are few. 0, an errno, LTX_NEED_BASE. */
+int ltx_cut_plan(ltx_db *db, ltx_cut *out);
+/* Second, without the lock: read them. 0 or an errno. */
+int ltx_cut_read_ahead(ltx_db *db, ltx_cut *ahead);
+/* Capture, then cut what the spool names; empty when there is nothing. What of `ahead` (it may be
+   empty) was not committed again since is taken over. The capture lock is held.
    0, an errno (EAGAIN: the database did not hold still; ENOSPC), LTX_NEED_BASE. */
-int ltx_cut_take(ltx_db *db, ltx_cut *out);
+int ltx_cut_take(ltx_db *db, ltx_cut *ahead, ltx_cut *out);
 /* Whether the cut is of the spool that is open now. The capture lock is held. */
 int ltx_cut_is_current(const ltx_db *db, const ltx_cut *cut);
 /* Frees what it holds; an empty one is fine. */

@@ -81,7 +81,7 @@ static int encode(ltx_db *db, const ltx_cut *cut, int fd)
     if (!writer)
         return rc < 0 ? EILSEQ : rc;
     for (size_t i = 0; !rc && i < cut->count; i++)
-        rc = ltx_writer_page(writer, cut->pgnos[i], cut->pages + i * header.page_size);
+        rc = ltx_writer_page(writer, cut->pgnos[i], cut->pages[i]);
     if (!rc)
         rc = ltx_writer_finish(writer, &trailer, &size);
     ltx_writer_close(writer);
@@ -106,24 +106,53 @@ static int check_image(ltx_db *db, uint64_t open)
     return rc;
 }
 
-/* What the next file holds: cut as the last connection closed, or now. */
-static int take(ltx_db *db, ltx_cut *out)
+/* Under the capture lock: what was cut as the last connection closed, if it still is the next file's
+   content. */
+static int use_kept(ltx_db *db, ltx_cut *out)
+{
+    *out = db->kept;
+    db->kept = (ltx_cut){0};
+    if (out->count && ltx_cut_is_current(db, out))
+        return 1;
+    ltx_cut_free(out);
+    return 0;
+}
+
+static int plan(ltx_db *db, ltx_cut *ahead, ltx_cut *out)
 {
     int rc = ltx_state_lock(db);
     if (rc)
         return rc;
-    *out = db->kept;
-    db->kept = (ltx_cut){0};
-    if (!out->count || !ltx_cut_is_current(db, out)) {
-        ltx_cut_free(out);
-        rc = ltx_cut_take(db, out);
-    }
+    if (!use_kept(db, out))
+        rc = ltx_cut_plan(db, ahead);
+    ltx_state_unlock(db);
+    return rc ? rc : ltx_cut_read_ahead(db, ahead);
+}
+
+static int cut_out(ltx_db *db, ltx_cut *ahead, ltx_cut *out)
+{
+    int rc = ltx_state_lock(db);
+    if (rc)
+        return rc;
+    if (!out->count)
+        rc = ltx_cut_take(db, ahead, out);
     if (!rc && db->has_chain)
         rc = check_image(db, db->spool.header.txid);
     /* The base that follows holds all that the chain held. */
     if (rc == LTX_NEED_BASE)
         ltx_state_break(db);
     ltx_state_unlock(db);
+    return rc;
+}
+
+/* What the next file holds. */
+static int take(ltx_db *db, ltx_cut *out)
+{
+    ltx_cut ahead = {0};
+    int rc = plan(db, &ahead, out);
+    if (!rc)
+        rc = cut_out(db, &ahead, out);
+    ltx_cut_free(&ahead);
     return rc;
 }
 
@@ -181,11 +210,11 @@ int ltx_seal(ltx_db *db, uint64_t *newest)
 
 int ltx_seal_keep(ltx_db *db)
 {
-    ltx_cut cut;
+    ltx_cut none = {0}, cut;
     int rc = ltx_state_lock(db);
     if (rc)
         return rc;
-    rc = ltx_cut_take(db, &cut);
+    rc = ltx_cut_take(db, &none, &cut);
     if (!rc) {
         ltx_cut_free(&db->kept);
         db->kept = cut;

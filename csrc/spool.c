@@ -219,12 +219,12 @@ int ltx_spool_append(ltx_spool *spool, const uint32_t *pgnos, uint32_t count, in
     return rc;
 }
 
-/* A bit for each page that is in any batch. */
-static int mark_pages(const ltx_spool *spool, uint64_t *bits)
+/* A bit for each page that is in a batch from byte `at` on. */
+static int mark_pages(const ltx_spool *spool, uint64_t at, uint64_t *bits)
 {
     uint32_t commit = spool->position.commit;
     ltx_batch_header h;
-    for (uint64_t at = sizeof(ltx_spool_header); at < spool->size; at += batch_size(&h)) {
+    for (; at < spool->size; at += batch_size(&h)) {
         uint32_t *pgnos;
         int rc = read_batch(spool, at, spool->size, &h, &pgnos);
         if (rc)
@@ -258,7 +258,7 @@ static int list_pages(const uint64_t *bits, size_t words, uint32_t **out, size_t
     return 0;
 }
 
-int ltx_spool_pgnos(const ltx_spool *spool, uint32_t **out, size_t *count)
+int ltx_spool_pgnos(const ltx_spool *spool, uint64_t at, uint32_t **out, size_t *count)
 {
     size_t words = spool->position.commit / 64 + 1;
     uint64_t *bits = calloc(words, sizeof *bits);
@@ -266,7 +266,7 @@ int ltx_spool_pgnos(const ltx_spool *spool, uint32_t **out, size_t *count)
     *count = 0;
     if (!bits)
         return ENOMEM;
-    int rc = mark_pages(spool, bits);
+    int rc = mark_pages(spool, at, bits);
     if (!rc)
         rc = list_pages(bits, words, out, count);
     free(bits);

@@ -71,9 +71,10 @@ int ltx_spool_refresh(ltx_spool *spool);
 /* Append a batch; on failure nothing of it counts. 0 or an errno. */
 int ltx_spool_append(ltx_spool *spool, const uint32_t *pgnos, uint32_t count, int64_t ms,
                      const ltx_position *position);
-/* All page numbers up to the position's commit, ascending, each once and without the lock page, in
-   *out (free() it; NULL when there are none). 0 or an errno. */
-int ltx_spool_pgnos(const ltx_spool *spool, uint32_t **out, size_t *count);
+/* Page numbers of the batches from byte `at` on (the end of the header or of a batch) that are not
+   above the position's commit: ascending, each once, without the lock page, in *out (free() it; NULL
+   when there are none). 0 or an errno. */
+int ltx_spool_pgnos(const ltx_spool *spool, uint64_t at, uint32_t **out, size_t *count);
 void ltx_spool_close(ltx_spool *spool);
 
 /* Path of the spool of `txid` into out[size]; ENAMETOOLONG when it does not fit. */
