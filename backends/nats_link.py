@@ -68,13 +68,19 @@ class Connection:
 
     def __init__(self) -> None:
         self.client = Client()
-        self.lost = False
+        self._loop = asyncio.get_running_loop()
+        self._ended = False
         self._inbox = self.client.new_inbox()
         self._numbers = itertools.count()
         self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
         self._listeners: set[Callable[[Msg | None], None]] = set()
         self._trouble: Exception | None = None
         self._refused: Denied | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether it ended, or belongs to the process that this one was forked from."""
+        return self._ended or self._loop is not asyncio.get_running_loop()
 
     @classmethod
     async def open(cls, access: Access) -> "Connection":
@@ -186,7 +192,7 @@ class Connection:
             answer.set_result(message)
 
     async def _on_closed(self) -> None:
-        self.lost = True
+        self._ended = True
         self._fail(Unavailable("the connection to the NATS server was lost"))
         listeners, self._listeners = self._listeners, set()
         for receive in listeners:

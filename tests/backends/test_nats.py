@@ -15,7 +15,7 @@ from servers import nats as servers
 from servers.nats import open_nats
 
 from ltxvfs.backends import nats_objects
-from ltxvfs.backends.testing import MOMENT, StoreAgreement, StoreTests
+from ltxvfs.backends.testing import MOMENT, StoreTests
 from ltxvfs.core.errors import ConfigError, Conflict, NotFound, ReplicaError
 
 _numbers = count()
@@ -25,7 +25,6 @@ CHUNK = nats_objects.CHUNK_SIZE
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     with servers.serving(tmp_path_factory.mktemp("nats")) as running:
-        NatsAgreement.server = running
         yield running
 
 
@@ -49,20 +48,6 @@ class TestNatsStore(StoreTests):
         opened = open_nats(server.url(f"{bucket}/deep/prefix"))
         yield opened
         opened.close()
-
-
-class NatsAgreement(StoreAgreement):
-    server = None
-
-    def make_store(self):
-        bucket = f"a{next(_numbers)}"
-        self.server.make_bucket(bucket)
-        return open_nats(self.server.url(bucket))
-
-
-@pytest.mark.usefixtures("server")
-class TestNatsAgreesWithMemory(NatsAgreement.TestCase):
-    pass
 
 
 class Bucket:

@@ -1,13 +1,16 @@
 """What the NATS store says when the server, the bucket or the permission is not there."""
 
+import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
 import traceback
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from servers import nats as servers
@@ -147,6 +150,23 @@ def test_a_forbidden_request_is_denied_at_once(denied, work, match, tmp_path):
         server.make_bucket("b", user="admin", password=SECRET)
         with closing(open_nats(server.url("b"))) as store, pytest.raises(Denied, match=match):
             work(store)
+
+
+def test_the_permissions_in_the_docs_are_enough(tmp_path):
+    text = (Path(__file__).parents[2] / "docs/stores.md").read_text()
+    block = re.search(r"## NATS\n.*?```json\n(.*?)```", text, re.DOTALL)[1]
+    user = {**servers.BY_NAME, "permissions": json.loads(block.replace("BUCKET", "b"))}
+    admin = {"user": "admin", "password": SECRET}
+    with servers.serving(tmp_path, {"authorization": {"users": [user, admin]}}) as server:
+        server.make_bucket("b", user="admin", password=SECRET)
+        with closing(open_nats(server.url("b"))) as store, store.watch("") as watch:
+            store.write("k", bytes(300_000))
+            assert watch.wait(10)
+            assert store.read("k", 200_000, 1) == b"\0"
+            assert [entry.key for entry in store.list("")] == ["k"]
+            store.delete(["k"])
+            version = store.write_record("lock.json", b"x", None)
+            assert store.read_record("lock.json").version == version
 
 
 def test_a_user_that_may_not_subscribe_is_denied_at_once(tmp_path):
