@@ -26,9 +26,9 @@ from ltxvfs.backends.age_payload import (
 )
 from ltxvfs.backends.age_range import RawRead, chunks_end, read_range
 from ltxvfs.backends.age_recipients import parse_identities, parse_recipients, unwrap
-from ltxvfs.backends.store import Entry, Record, Store, Watch, check_key
+from ltxvfs.backends.store import Entry, Store, check_key
+from ltxvfs.backends.wrapper import Wrapper
 from ltxvfs.core.errors import ConfigError, Denied, FormatError, NotFound
-from ltxvfs.core.names import Layout
 
 _OUR_START = header.HEADER_SIZE + NONCE_SIZE
 _HEADS_KEPT = 4096  # under 1 KiB each
@@ -46,7 +46,7 @@ class _Head:
     payload: Payload | None
 
 
-class AgeStore:
+class AgeStore(Wrapper):
     """Encrypts what is written to ``inner`` and decrypts what is read; owns it.
 
     Without recipients nothing can be written (``ConfigError``), without the right identity
@@ -57,22 +57,11 @@ class AgeStore:
 
     def __init__(self, inner: Store, keys: AgeKeys) -> None:
         """Raise ``ConfigError`` for a key that is none."""
-        self._inner = inner
+        super().__init__(inner)
         self._recipients = parse_recipients(keys.recipients)
         self._identities = parse_identities(keys.identities)
         self._lock = threading.Lock()  # guards _heads
         self._heads: LRUCache[str, _Head] = LRUCache(_HEADS_KEPT)
-        self.layout: Layout = inner.layout
-        self.listed_moments = inner.listed_moments
-
-    @property
-    def inner(self) -> Store:
-        """The store that keeps the encrypted files."""
-        return self._inner
-
-    @property
-    def swaps(self) -> bool:
-        return self._inner.swaps
 
     def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
         """List with the sizes of the contents.
@@ -82,7 +71,7 @@ class AgeStore:
         Among ours, a file with another header is listed with a wrong size: see ``exact_size``.
         """
         ours: bool | None = None
-        for entry in self._inner.list(prefix, after):
+        for entry in self.inner.list(prefix, after):
             size = plain_size(entry.size - _OUR_START) if ours else None
             if size is None:
                 start = self._start(entry.key)
@@ -99,7 +88,7 @@ class AgeStore:
         if start == _OUR_START:
             return listed
         folder = key.rpartition("/")[0]
-        for entry in self._inner.list(folder and f"{folder}/", key[:-1]):
+        for entry in self.inner.list(folder and f"{folder}/", key[:-1]):
             if entry.key == key:
                 return plain_size(entry.size - start) or 0
             if entry.key > key:
@@ -142,35 +131,20 @@ class AgeStore:
         try:
             if isinstance(source, bytes):
                 data = head + payload.seal_all(source)
-                entry = self._inner.write(key, data, if_absent=if_absent, modified=modified)
+                entry = self.inner.write(key, data, if_absent=if_absent, modified=modified)
                 return Entry(key, len(source), entry.modified)
             sealing = Sealing(head, payload, source, key)
             with io.BufferedReader(sealing, _STREAMED_SIZE) as stream:
-                entry = self._inner.write(key, stream, if_absent=if_absent, modified=modified)
+                entry = self.inner.write(key, stream, if_absent=if_absent, modified=modified)
             return Entry(key, sealing.plain_size, entry.modified)
         finally:
             self._forget(key)
 
     def delete(self, keys: Iterable[str]) -> None:
         gone = list(keys)
-        self._inner.delete(gone)
+        self.inner.delete(gone)
         for key in gone:
             self._forget(key)
-
-    def moment(self, key: str) -> datetime | None:
-        return self._inner.moment(key)
-
-    def read_record(self, key: str) -> Record:
-        return self._inner.read_record(key)
-
-    def write_record(self, key: str, data: bytes, version: str | None) -> str:
-        return self._inner.write_record(key, data, version)
-
-    def watch(self, prefix: str) -> Watch | None:
-        return self._inner.watch(prefix)
-
-    def close(self) -> None:
-        self._inner.close()
 
     def _start(self, key: str) -> int | None:
         """Where the chunks of a file begin; ``None`` for what is gone or no age file."""
@@ -189,7 +163,7 @@ class AgeStore:
 
     def _raw(self, key: str, beginning_size: int | None = 0) -> RawRead:
         """Give a reader of one file that reads its beginning first, and at once."""
-        read = self._inner.read
+        read = self.inner.read
         beginning = read(key, 0, beginning_size) if beginning_size != 0 else b""
         whole = beginning_size is None or len(beginning) < beginning_size
 
