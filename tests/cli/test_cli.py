@@ -4,14 +4,21 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 import litestream
 import pytest
 from click.testing import CliRunner
 
+from ltxvfs.backends.memory import MemoryStore
+from ltxvfs.backends.replica import ReplicaClient
 from ltxvfs.cli import main
 from ltxvfs.core.types import TXID
+
+ltx_verb = import_module("ltxvfs.cli.ltx")  # the package's name of that kind is the verb
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +76,26 @@ def test_the_dry_run_is_litestreams(form, run, replica):
 def test_the_listing_is_litestreams(args, run, replica):
     line = ["ltx", *args, f"file://{replica}"]
     assert run(*line).stdout == litestream.run(*line).stdout
+
+
+def test_exact_moments_are_asked_for_one_by_one(run, monkeypatch):
+    class Rough(MemoryStore):
+        """Lists the moments of uploads, as S3 does."""
+
+        listed_moments = False
+
+        def list(self, prefix, after=""):
+            for entry in super().list(prefix, after):
+                yield replace(entry, modified=datetime(2026, 6, 1, tzinfo=UTC))
+
+    store = Rough()
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+    store.write(store.layout.key(0, 1, 1), b"x", modified=moment)
+    monkeypatch.setattr(ltx_verb, "open_replica", lambda *_: ReplicaClient(store))
+    assert "2026-06-01T00:00:00Z" in run("ltx", "memory://a").stdout
+    exact = run("ltx", "-exact", "memory://a").stdout
+    assert "2026-01-02T03:04:05" in exact
+    assert "2026-06-01" not in exact
 
 
 def test_relative_moments(run, replica):

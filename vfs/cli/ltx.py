@@ -19,13 +19,18 @@ from ltxvfs.core.types import LEVELS, FileInfo
     show_default=True,
     help="Compaction level; 9 holds the snapshots.",
 )
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Ask the store for each file's own moment, where its listing has only the upload's.",
+)
 @age_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def ltx(*, url: str, level: str, age: AgeKeys | None, as_json: bool) -> None:
+def ltx(*, url: str, level: str, exact: bool, age: AgeKeys | None, as_json: bool) -> None:
     """List the LTX files of the replica at URL."""
     levels = LEVELS if level == "all" else (int(level),)
     with open_replica(url, age) as client:
-        files = [info for each in levels for info in client.ltx_files(each)]
+        files = [info for each in levels for info in client.ltx_files(each, exact=exact)]
     if as_json:
         print_json([_document(info) for info in files])
     else:
