@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from servers import azurite, gcs, nats, seaweedfs, sshd
+from servers import apache, azurite, gcs, nats, rclone, seaweedfs, sshd
 from servers.place import Place
 
 
@@ -33,6 +33,8 @@ STORES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
     "nats": nats.place,
     "s3": seaweedfs.place,
     "sftp": sshd.place,
+    "webdav": apache.place,
+    "webdav-rclone": rclone.place,
 }
 """From a store's name to the place of its tests, given an empty folder."""
 
