@@ -278,6 +278,9 @@ int ltx_base(ltx_db *db, uint64_t base_txid, int force)
     image from = {.wal_fd = -1};
     int needed = 0;
     void *reader = NULL;
+    /* Asked for again: an exclusive connection has written it meanwhile. */
+    if (force && atomic_exchange(&db->hook_done, 0) == base_txid + 1)
+        return 0;
     if (!ltx_db_library(db)) {
         ltx_wait(&db->wake, atomic_load(&db->wake), OPENING_MS, 0);
         return EAGAIN;
@@ -287,6 +290,7 @@ int ltx_base(ltx_db *db, uint64_t base_txid, int force)
         return rc;
     rc =
         is_wal_database(db) ? begin_shared(db, base_txid, force, &from, &needed, &reader) : ENODATA;
+    atomic_store(&db->hook_force, force);
     atomic_store(&db->hook_base, rc == EBUSY ? base_txid + 1 : 0);
     rc = finish(db, base_txid + 1, &from, needed, rc);
     ltx_library_close(db->library, reader);
@@ -307,7 +311,7 @@ int ltx_base_in_hook(ltx_db *db)
         return rc;
     rc = ltx_state_lock(db);
     if (!rc) {
-        rc = begin_locked(db, wanted - 1, 0, &from, &needed);
+        rc = begin_locked(db, wanted - 1, atomic_load(&db->hook_force), &from, &needed);
         /* Still under the lock: no checkpoint begins while the image is read. */
         if (!rc && needed)
             rc = write_image(db, wanted, &from);
@@ -316,8 +320,10 @@ int ltx_base_in_hook(ltx_db *db)
         ltx_state_unlock(db);
     }
     rc = finish(db, wanted, &from, 0, rc);
-    if (!rc)
+    if (!rc) {
+        atomic_store(&db->hook_done, needed && atomic_load(&db->hook_force) ? wanted : 0);
         atomic_store(&db->hook_base, 0);
+    }
     ltx_seal_unlock(db);
     ltx_wake(&db->shared->sealed, 1);
     ltx_wake(&db->wake, 0);

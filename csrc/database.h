@@ -56,6 +56,9 @@ typedef struct ltx_db {
     _Atomic int idle;            /* it waits for a commit */
     _Atomic int stop, wanted;    /* requests to the capture loop */
     _Atomic uint64_t hook_base;  /* base wanted from inside an exclusive connection, +1; 0: none */
+    _Atomic int hook_force;      /* also if the chain is whole */
+    _Atomic uint64_t hook_done;  /* such a base that was written, +1 */
+    int elected;                 /* this process uploads; of the uploader's thread */
     _Atomic int error;           /* errno of the last failed capture, 0 when it works */
 } ltx_db;
 

@@ -44,6 +44,7 @@ uint32_t ltx_upload_seen(ltx_db *db);
 void ltx_upload_wait_done(ltx_db *db, uint32_t seen, int64_t timeout_ms);
 void ltx_upload_done(ltx_db *db, uint64_t replica, uint64_t txid);
 uint64_t ltx_upload_txid(ltx_db *db, uint64_t replica);
+int ltx_upload_looked(ltx_db *db);
 
 typedef struct {
   int connections;

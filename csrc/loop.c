@@ -6,6 +6,8 @@
 #include "chain.h"
 #include "state.h"
 
+#define ELECT_MS 1000 /* others hold that lock for two system calls */
+
 void ltx_loop_committed(ltx_db *db)
 {
     atomic_fetch_add(&db->commits, 1);
@@ -97,11 +99,21 @@ int ltx_capture_loop(ltx_db *db, int64_t interval_ms)
 
 int ltx_upload_elect(ltx_db *db)
 {
-    return ltx_lock(db->shared_fd, LTX_LOCK_UPLOAD, 0);
+    /* One at a time, so that who is not elected finds `looked` to be the elected one's own. */
+    int rc = ltx_lock(db->shared_fd, LTX_LOCK_ELECT, ELECT_MS);
+    if (rc)
+        return rc == EAGAIN ? EBUSY : rc;
+    rc = ltx_lock(db->shared_fd, LTX_LOCK_UPLOAD, 0);
+    if (!rc && !db->elected)
+        atomic_store(&db->shared->looked, 0);
+    db->elected = !rc;
+    ltx_unlock(db->shared_fd, LTX_LOCK_ELECT);
+    return rc;
 }
 
 void ltx_upload_resign(ltx_db *db)
 {
+    db->elected = 0;
     ltx_unlock(db->shared_fd, LTX_LOCK_UPLOAD);
 }
 
@@ -144,6 +156,7 @@ void ltx_upload_done(ltx_db *db, uint64_t replica, uint64_t txid)
 {
     atomic_store(&db->shared->uploaded_txid, txid);
     atomic_store(&db->shared->replica, replica);
+    atomic_store(&db->shared->looked, 1);
     ltx_wake(&db->shared->uploaded, 1);
 }
 
@@ -152,6 +165,11 @@ uint64_t ltx_upload_txid(ltx_db *db, uint64_t replica)
     if (atomic_load(&db->shared->replica) != replica)
         return 0;
     return atomic_load(&db->shared->uploaded_txid);
+}
+
+int ltx_upload_looked(ltx_db *db)
+{
+    return atomic_load(&db->shared->looked) != 0;
 }
 
 int ltx_db_status(ltx_db *db, ltx_status *out)

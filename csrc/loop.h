@@ -20,7 +20,8 @@ void ltx_loop_pause(ltx_db *db, int64_t timeout_ms);
 /* A connection in this process has committed. Any thread. */
 void ltx_loop_committed(ltx_db *db);
 
-/* The uploader: one of all processes. 0 when this one is elected, EAGAIN when another is. */
+/* The uploader: one of all processes. 0 when this one is elected, EAGAIN when another is. One
+   thread of a process calls it, again and again. */
 int ltx_upload_elect(ltx_db *db);
 void ltx_upload_resign(ltx_db *db);
 /* How often something was sealed, and a wait for more. */
@@ -36,6 +37,8 @@ void ltx_upload_wait_done(ltx_db *db, uint32_t seen, int64_t timeout_ms);
 /* `replica` (a number that stands for its URL) holds everything up to txid. */
 void ltx_upload_done(ltx_db *db, uint64_t replica, uint64_t txid);
 uint64_t ltx_upload_txid(ltx_db *db, uint64_t replica);
+/* Whether that is what the elected uploader knows, and not what a former one has left behind. */
+int ltx_upload_looked(ltx_db *db);
 
 typedef struct {
     int connections; /* open in this process */

@@ -21,7 +21,7 @@ typedef struct {
     _Atomic uint64_t uploaded_txid; /* newest TXID the replica holds */
     _Atomic uint64_t replica;       /* which replica uploaded_txid speaks of: CRC-64 of its URL */
     _Atomic uint32_t base_active;   /* LTX_BASE_* */
-    uint32_t unused;
+    _Atomic uint32_t looked; /* whether the elected uploader has looked at the replica itself */
     uint64_t generation; /* moves with every change made under the capture lock */
     uint64_t layout;     /* moves when spools come or go */
     uint32_t busy;       /* a holder of the capture lock is inside; found set: it died there */
@@ -36,7 +36,7 @@ typedef struct {
 /* What a base of ours holds: SQLite's write lock, for a moment; a read transaction. */
 enum { LTX_BASE_BEGINS = 1, LTX_BASE_READS = 2 };
 
-enum { LTX_LOCK_CAPTURE = 0, LTX_LOCK_SEAL = 1, LTX_LOCK_UPLOAD = 2 };
+enum { LTX_LOCK_CAPTURE = 0, LTX_LOCK_SEAL = 1, LTX_LOCK_UPLOAD = 2, LTX_LOCK_ELECT = 3 };
 
 /* Map `path`, creating it with `mode`; *fd stays open for the locks. 0 or an errno. */
 int ltx_shared_open(const char *path, int mode, int *fd, ltx_shared **out);

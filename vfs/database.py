@@ -163,14 +163,14 @@ class Database:
         target: TXID | None = None
         while True:
             seen = lib.ltx_upload_seen(self.handle)
-            if target is not None and self.uploader.txid >= target:
+            if target is not None and self.uploader.confirmed and self.uploader.txid >= target:
                 return target
             self._raise_if_fenced()
             slice_s = self._slice(deadline)
+            if file is not None:
+                lib.ltx_file_serve(file)
             if target is None:
                 self._raise_if_capture_fails(before)
-                if file is not None:
-                    lib.ltx_file_serve(file)
                 target = self.capture.served(ticket, slice_s)
             else:
                 lib.ltx_upload_wait_done(self.handle, seen, int(slice_s * 1000) + 1)

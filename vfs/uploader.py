@@ -1,23 +1,24 @@
 """The background thread that brings sealed LTX files to the replica: ``ltxvfs-upload <name>``.
 
 Of all processes that have the database open one is elected (a lock that the kernel drops with its
-holder); the others wait for their turn.
+holder); the others wait for their turn. Of all machines one has the lease on the replica.
 """
 
+import errno
 import hashlib
 import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from ltxvfs.backends.replica import ReplicaClient
-from ltxvfs.core.errors import Conflict, Denied, Error, FencedError
-from ltxvfs.core.header import HEADER_SIZE, TRAILER_SIZE, Header
+from ltxvfs.core.errors import Conflict, Error, FencedError, NotFound
 from ltxvfs.core.types import TXID, FileInfo
 from ltxvfs.door import lib
 from ltxvfs.folder import Folder
+from ltxvfs.history import History
+from ltxvfs.tenure import Tenure
 from ltxvfs.trouble import Trouble
 
 _ELECTION_S = 1.0
@@ -44,12 +45,17 @@ class Uploader:
         self._replica_id = _number_of(replica_name)
         self._folder = folder
         self._begin_chain = begin_chain
+        self._history = History(replica, folder, name)
+        self._tenure = Tenure(replica.store, name, folder)
         self._remote: TXID | None = None  # None: not elected, or not known
         self._trouble = Trouble(name, "upload", rest_s=0.2, rest_s_max=10.0)
         self._ending = threading.Lock()  # guards the two below
         self._stopping = False
         self._ended = False
-        self._look_again = False
+        self._astray = ""  # why a full image must follow, until one is written
+        self._told = ""
+        self._asked = object()  # who wants the replica listed puts another one here
+        self._answered: object = None
 
     @property
     def error(self) -> Error | None:
@@ -66,6 +72,11 @@ class Uploader:
         """Newest TXID that the replica holds, whoever of the processes brought it there."""
         return TXID(lib.ltx_upload_txid(self._handle, self._replica_id))
 
+    @property
+    def confirmed(self) -> bool:
+        """Whether ``txid`` is what a living uploader has seen, and not a former one's word."""
+        return self._answered is self._asked and bool(lib.ltx_upload_looked(self._handle))
+
     def run(self) -> None:
         """Work until ``stop()``; what is sealed by then is tried once more."""
         self._trouble.over()
@@ -80,10 +91,13 @@ class Uploader:
                 lib.ltx_upload_tell(self._handle)
                 if not stopping:
                     self._rest(rest_s)
+            if stopping:
+                self._tenure.release()  # while the thread still counts as busy with the store
             if self._is_over(stopping):
                 break
             lib.ltx_upload_wait(self._handle, seen, int(wait_s * 1000))
         self._remote = None
+        self._asked = object()
         lib.ltx_upload_resign(self._handle)
 
     def _rest(self, seconds: float) -> None:
@@ -116,101 +130,114 @@ class Uploader:
 
     def look_again(self) -> None:
         """List the replica before the next upload: others may have gone on with it. Any thread."""
-        self._look_again = True
+        self._asked = object()
+        lib.ltx_upload_poke(self._handle)
 
     def _turn(self) -> float:
         """Upload what there is; give the seconds after which to look again unasked."""
-        if self._remote is None or self._look_again:
-            if lib.ltx_upload_elect(self._handle):
-                return _ELECTION_S
-            self._look_again = False
-            newest = self._replica.newest()
-            remote = TXID(0) if newest is None else newest.max_txid
-            if newest is not None and not self._may_be_ours(newest):
-                log.warning("%s: the replica's %s is another writer's", self._name, remote)
-                self._begin_anew(remote)
-            elif not self._strays(remote):
-                self._announce(remote)
-            self._remote = remote
-        self._upload(self._remote)
-        self._trouble.over()
-        return _IDLE_S
+        code = lib.ltx_upload_elect(self._handle)
+        if code == errno.EAGAIN:
+            self._stand_by()
+        if code:
+            return _ELECTION_S
+        looked = False
+        while True:
+            if self._remote is None or self._answered is not self._asked:
+                asked = self._asked
+                self._remote = self._look()
+                self._answered, looked = asked, True
+                lib.ltx_upload_tell(self._handle)
+            # The lease comes before an image: behind what another goes on with it is for nothing.
+            if self._is_astray(self._remote) and not self._tenure.hold():
+                self._begin_chain(self._remote)
+                self._astray = self._told = ""
+            if not self._astray and self._upload(self._remote, looked=looked):
+                self._trouble.over()
+                return _IDLE_S
+            self._remote = None
 
-    def _upload(self, remote: TXID) -> None:
-        if self._strays(remote):
-            log.warning("%s: local files do not follow the replica's %s", self._name, remote)
-            self._begin_anew(remote)
+    def _stand_by(self) -> None:
+        """Another process uploads, and tells all of them what the replica has."""
+        if self._remote is not None:  # the folder was deleted, and the election's lock with it
+            self._remote = None
+            self._tenure.release()
+        if self._answered is not self._asked:
+            self._answered = self._asked
+            lib.ltx_upload_tell(self._handle)
+
+    def _look(self) -> TXID:
+        """List the replica: give its newest TXID."""
+        newest = self._replica.newest()
+        remote = TXID(0) if newest is None else newest.max_txid
+        self._astray = self._why_astray(remote, newest)
+        if not self._astray:
+            self._announce(remote)
+        return remote
+
+    def _why_astray(self, remote: TXID, newest: FileInfo | None = None) -> str:
+        """Say why no local file can follow: lost, or of another replica; empty if one can."""
+        sealed = self._folder.sealed()
+        if newest is not None and remote in sealed and not self._history.may_hold(newest):
+            return f"the replica's {remote} is another writer's"
+        pending = [txid for txid in sealed if txid > remote]
+        behind = bool(sealed) and sealed[-1] < remote
+        if behind or (pending and pending[0] != remote + 1):
+            return f"local files do not follow the replica's {remote}"
+        return ""
+
+    def _is_astray(self, remote: TXID) -> bool:
+        """Whether a full image must follow, as nothing else can; no barrier passes before it does.
+
+        So it stays until one is written: the next local files may have the right TXIDs, and yet
+        the wrong content.
+        """
+        self._astray = self._astray or self._why_astray(remote)
+        if self._astray and self._astray != self._told:
+            self._told = self._astray
+            log.warning("%s: %s: a full image follows", self._name, self._told)
+        if self._astray:
+            self._announce(TXID(0))
+        return bool(self._astray)
+
+    def _upload(self, remote: TXID, *, looked: bool) -> bool:
+        """Upload what follows ``remote``; False when the replica must be looked at again."""
         for txid in [txid for txid in self._folder.sealed() if txid > remote]:
+            if self._tenure.hold() or not (looked or self._has(remote)):
+                return False
             self._put(txid)
             self._trouble.over()
+            looked = True
             self._remote = txid
             self._announce(txid)
             self._forget(txid)
+        return True
 
-    def _strays(self, remote: TXID) -> bool:
-        """Whether local state was lost, or belongs to another replica: no file can follow."""
-        sealed = self._folder.sealed()
-        pending = [txid for txid in sealed if txid > remote]
-        behind = bool(sealed) and sealed[-1] < remote
-        return behind or (bool(pending) and pending[0] != remote + 1)
+    def _has(self, remote: TXID) -> bool:
+        """Whether the replica still has the raw file that the next one is to follow.
 
-    def _begin_anew(self, remote: TXID) -> None:
-        """Let a full image follow, the only thing that can; no barrier passes before it is there.
-
-        What barriers wait for has TXIDs that the replica may have as well, with other content.
+        One small request before an upload that comes after a pause: without its predecessor no
+        file is worth anything. One that was compacted away is found by the look that follows.
         """
-        self._announce(TXID(0))
-        self._begin_chain(remote)
+        store = self._replica.store
+        try:
+            if remote:
+                store.moment(store.layout.key(0, remote, remote))
+        except NotFound:
+            return False
+        return True
 
     def _put(self, txid: TXID) -> None:
         path = self._folder.sealed_path(txid)
         try:
-            with path.open("rb") as file:
+            size = path.stat().st_size
+            with path.open("rb") as file, self._tenure.kept(size):
                 self._replica.write_ltx_file(0, txid, txid, file, if_absent=True)
         except Conflict as error:
-            if not self._is_ours(txid, path.stat().st_size):
+            if not self._history.holds(txid, size):
                 raise FencedError(
                     f"{self._name}: the replica already has another TXID {txid}: a second writer "
                     "uses it; stop one of the two, then reopen the database"
                 ) from error
-
-    def _may_be_ours(self, newest: FileInfo) -> bool:
-        """Whether the replica's newest file is of the same history as the local one of its TXID."""
-        if newest.max_txid not in self._folder.sealed():
-            return True
-        try:
-            return self._matches(newest)
-        except Denied as error:
-            log.warning("%s: cannot tell whose the replica's newest file is: %s", self._name, error)
-            return False
-
-    def _matches(self, newest: FileInfo) -> bool:
-        txid = newest.max_txid
-        path = self._folder.sealed_path(txid)
-        if newest.level == 0:
-            return newest.size == path.stat().st_size and self._is_ours(txid, newest.size)
-        # It was compacted since, and keeps of its last transaction what two writers hardly share.
-        with path.open("rb") as file:
-            local = Header.unpack(file.read(HEADER_SIZE), path.name)
-        header = Header.unpack(self._replica.read_ltx_file(newest, 0, HEADER_SIZE), path.name)
-        return (header.page_size, header.commit, header.timestamp_ms) == (
-            local.page_size,
-            local.commit,
-            local.timestamp_ms,
-        )
-
-    def _is_ours(self, txid: TXID, size: int) -> bool:
-        """Whether the replica's file is the local one: size, header, checksum in the trailer."""
-        info = FileInfo(0, txid, txid, size, datetime.now(UTC))
-        end = size - TRAILER_SIZE
-        with self._folder.sealed_path(txid).open("rb") as local:
-            head = local.read(HEADER_SIZE)
-            local.seek(end)
-            tail = local.read()
-        return (
-            self._replica.read_ltx_file(info, 0, HEADER_SIZE) == head
-            and self._replica.read_ltx_file(info, end, TRAILER_SIZE + 1) == tail
-        )
 
     def _announce(self, txid: TXID) -> None:
         lib.ltx_upload_done(self._handle, self._replica_id, txid)

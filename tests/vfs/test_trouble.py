@@ -1,10 +1,9 @@
-"""A full disk, a deleted folder, a replica that is away, a second writer: told, and mended."""
+"""A full disk, a deleted folder, a replica that is away or lost: told, and mended."""
 
 import contextlib
-import os
 import shutil
 import subprocess
-import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from replicated import Replicated, contiguous, live
 
 import ltxvfs
-from ltxvfs.core.errors import BarrierTimeout, CaptureError, Error, FencedError
+from ltxvfs.core.errors import BarrierTimeout, CaptureError
 
 
 def mounted(folder: Path, size: str, *options: str) -> None:
@@ -155,87 +154,72 @@ def test_nothing_is_lost_while_the_replica_is_away(app: Replicated) -> None:
     assert len(app.txids()) > 3, "each interval is a transaction of its own"
 
 
-def test_a_replica_that_lost_its_files_gets_a_full_image(app: Replicated) -> None:
+def uploaded(app: Replicated, times: int) -> apsw.Connection:
     con = app.connect()
     con.execute("CREATE TABLE t(x)")
-    fill(con, 20)
-    ltxvfs.wait(con, 10)
-    con.close()
-    app.await_retirement()  # while it runs, the uploader trusts what it has uploaded
+    for _ in range(times):
+        fill(con, 20)
+        ltxvfs.wait(con, 10)
+    return con
+
+
+@pytest.mark.parametrize("reopen", [True, False])
+def test_a_replica_that_lost_its_files_gets_a_full_image(app: Replicated, reopen: bool) -> None:
+    con = uploaded(app, 3)
+    if reopen:
+        con.close()
+        app.await_retirement()
     shutil.rmtree(app.replica)
-    con = app.connect()
+    if reopen:
+        con = app.connect()
     fill(con, 20)
     assert agreed(app, con)
+    fill(con, 20)
+    assert agreed(app, con)
+
+
+@pytest.mark.parametrize("reopen", [True, False])
+def test_a_replica_that_was_put_back_to_an_older_state_gets_a_full_image(
+    app: Replicated, reopen: bool
+) -> None:
+    con = uploaded(app, 5)
+    if reopen:
+        con.close()
+        app.await_retirement()
+    for path in sorted((app.replica / "ltx" / "0").iterdir())[3:]:
+        path.unlink()
+    if reopen:
+        con = app.connect()
+    fill(con, 20)
+    assert agreed(app, con)
+
+
+def test_a_barrier_does_not_trust_the_word_of_a_former_process(app: Replicated) -> None:
+    """What the processes share still says that the replica has everything."""
+    con = uploaded(app, 2)
+    con.close()
+    app.await_retirement()
+    shutil.rmtree(app.replica)
+    con = app.connect()
+    assert agreed(app, con), "nothing was written since, yet the replica has it"
+
+
+def test_an_image_that_was_put_off_is_asked_for_again(app: Replicated) -> None:
+    """An exclusive connection lets nobody read the database: it writes the image itself."""
+    con = uploaded(app, 2)
+    con.pragma("locking_mode", "exclusive")
+    fill(con, 1)
+    ltxvfs.wait(con, 10)
+    shutil.rmtree(app.replica)
+    fill(con, 1)
+    began = time.monotonic()
+    assert agreed(app, con)
+    fill(con, 1)
+    assert agreed(app, con)
+    assert time.monotonic() - began < 10, "not at the next idle look"
 
 
 def test_an_unwritable_local_folder_is_told_at_open(app: Replicated) -> None:
     app.path.with_name(".app.db-litestream").touch()
     with pytest.raises(CaptureError, match="cannot be created"):
         app.connect()
-
-
-def copied(app: Replicated, folder: Path) -> Replicated:
-    """The same database at another place, with the same replica: what must never run twice."""
-    folder.mkdir()
-    other = Replicated(folder / "app.db", app.replica)
-    plain = apsw.Connection(str(app.path))
-    plain.execute("VACUUM INTO ?", (str(other.path),))
-    plain.close()
-    return other
-
-
-SECOND = """
-import sys
-from pathlib import Path
-from replicated import Replicated
-import ltxvfs
-con = Replicated(Path(sys.argv[1]), Path(sys.argv[2])).connect()
-con.execute("INSERT INTO t VALUES (?)", (sys.argv[3],))
-ltxvfs.wait(con, 10)
-con.close()
-"""
-
-
-def second_writer(other: Replicated, text: str) -> None:
-    tests = str(Path(__file__).parents[1])
-    paths = os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])
-    subprocess.run(
-        [sys.executable, "-c", SECOND, other.path, other.replica, text],
-        env={**os.environ, "PYTHONPATH": paths},
-        check=True,
-        timeout=30,
-    )
-
-
-def test_a_second_writer_is_told_to_one_of_the_two(app: Replicated, tmp_path: Path) -> None:
-    con = app.connect()
-    con.execute("CREATE TABLE t(x)")
-    ltxvfs.wait(con, 10)
-    other = copied(app, tmp_path / "elsewhere")
-    second_writer(other, "second")
-    con.execute("INSERT INTO t VALUES ('first')")
-    with pytest.raises(FencedError, match="second writer"):
-        ltxvfs.wait(con, 10)
-    with pytest.raises(FencedError):
-        ltxvfs.wait(con, 10)
-    assert isinstance(ltxvfs.last_error(con), FencedError)
-    plain = apsw.Connection(str(other.path))
-    assert app.restored() == plain.serialize("main"), "what the other wrote is whole"
-    plain.close()
-    con.execute("INSERT INTO t VALUES ('the application goes on')")
-    con.execute("CREATE TABLE large AS SELECT zeroblob(40000000)")  # the image takes its time
-    con.close()
-    con = app.connect()
-    assert agreed(app, con), "reopened, the first one is the writer, from a full image on"
-    assert con.execute("SELECT group_concat(x) FROM t").get == "first,the application goes on"
-
-
-def test_a_fenced_database_does_not_keep_the_process(app: Replicated, tmp_path: Path) -> None:
-    con = app.connect()
-    con.execute("CREATE TABLE t(x)")
-    ltxvfs.wait(con, 10)
-    second_writer(copied(app, tmp_path / "elsewhere"), "second")
-    con.execute("INSERT INTO t VALUES ('first')")
-    with pytest.raises(Error):
-        ltxvfs.wait(con, 10)
-    con.close()  # the fixture watches that the threads end
