@@ -165,7 +165,7 @@ class Lease:
             self._generation = max(self._generation, int(self._now().timestamp()))
             log.warning("%s: the replica's %s makes no sense: written anew", self._name, KEY)
         self._generation += 1
-        # Before the request: its answer may be lost, and then the lease looks like ours from before.
+        # Before the request: if its answer is lost, the lease looks like ours from before.
         if record is not None and (found is None or found.holder.writer != self._me.writer):
             self._moved = True
         try:
