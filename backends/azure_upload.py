@@ -7,12 +7,13 @@ are as long as Litestream's: Azure wants one length for all blocks of a blob, st
 
 import uuid
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, BinaryIO
 
 from azure.storage.blob import BlobBlock, BlobClient
 
 from ltxvfs.backends.azure_errors import translated
+from ltxvfs.backends.daemon_pool import DaemonPool
 from ltxvfs.backends.retry import Retry
 
 BLOCK_SIZE = 4 << 20
@@ -40,7 +41,7 @@ class BlockUpload:
         upload = uuid.uuid4().hex
         names = [f"{upload}{n:032d}" for n in range(-(-size // block_size))]
         running: deque[Future[None]] = deque()
-        with ThreadPoolExecutor(STAGED_AT_ONCE) as pool:
+        with DaemonPool(STAGED_AT_ONCE, "ltxvfs-azure-block") as pool:
             for name in names:
                 if len(running) == STAGED_AT_ONCE:
                     running.popleft().result()

@@ -12,11 +12,13 @@ import weakref
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from ltxvfs.backends.daemon_pool import DaemonPool
 from ltxvfs.core.errors import Unavailable
 
 _T = TypeVar("_T")
 _log = logging.getLogger("ltxvfs")
 _CLOSE_TIMEOUT_S = 5.0
+_HELPERS = 4
 
 
 class EventLoop:
@@ -70,11 +72,26 @@ class EventLoop:
         self._lock = threading.Lock()
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop that can look up names and log in at the interpreter's exit as well."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._pool = DaemonPool(_HELPERS, f"{name}-helper")
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        return super().run_in_executor(executor or self._pool, func, *args)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False)
+        super().close()
+
+
 class _LoopThread:
     """A running loop and its thread."""
 
     def __init__(self, name: str) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop = _Loop(name)
         self.loop.set_exception_handler(_log_unhandled)
         self._stopped_within_s = _CLOSE_TIMEOUT_S
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -11,6 +10,7 @@ from urllib.parse import urlencode
 
 from google.auth.credentials import Credentials
 
+from ltxvfs.backends.daemon_pool import DaemonPool
 from ltxvfs.backends.gcs_client import TIMEOUT_S, GoogleClient, find_credentials, make_client
 from ltxvfs.backends.gcs_errors import refused, translated
 from ltxvfs.backends.gcs_upload import ResumableUpload
@@ -106,7 +106,7 @@ class GoogleStore:
     def delete(self, keys: Iterable[str]) -> None:
         checked = [check_key(key) for key in keys]
         # Google's batches are as many requests in one; threads do without their own protocol.
-        with ThreadPoolExecutor(_DELETES_AT_ONCE) as pool:
+        with DaemonPool(_DELETES_AT_ONCE, "ltxvfs-gcs-delete") as pool:
             for _ in pool.map(self._delete, checked):
                 pass
 

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
+from ltxvfs.backends.daemon_pool import DaemonPool
 from ltxvfs.backends.retry import Retry
 from ltxvfs.backends.s3_client import translated
 from ltxvfs.core.errors import Error
@@ -67,7 +68,7 @@ class Upload:
         """Send all parts; give what completes them, in their order."""
         sent: list[Any] = []
         waiting: set[Future[Any]] = set()
-        with ThreadPoolExecutor(self._concurrency, "ltxvfs-s3-part") as pool:
+        with DaemonPool(self._concurrency, "ltxvfs-s3-part") as pool:
             try:
                 for number, data in enumerate(_parts(source, self._part_size), 1):
                     waiting.add(pool.submit(self._send_part, upload_id, number, data))
