@@ -3,13 +3,16 @@
 import shutil
 import subprocess
 
+import litestream
 import pytest
 from keys import ssh, x25519
 from servers.process import unavailable
 
+import ltxvfs
 from ltxvfs.backends.age import AgeStore
 from ltxvfs.backends.age_keys import AgeKeys
 from ltxvfs.backends.file import FileStore
+from ltxvfs.verification import verify
 
 CONTENT = bytes(range(256)) * 1000
 
@@ -72,3 +75,33 @@ def test_we_open_what_age_wrote(tmp_path, pairs, kind, size):
     assert store.read("x") == CONTENT[:size]
     assert store.read("x", 65000, 1000) == CONTENT[:size][65000:66000]
     assert [entry.size for entry in store.list("")] == [size]
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """A replica with files small and large; and what Litestream restores from it."""
+    con = ltxvfs.connect(tmp_path / "app.db", replica=tmp_path / "plain", sync_interval=60)
+    con.execute("CREATE TABLE t(x)")
+    for size in (10, 6_000_000, 100, 200_000, 1000):
+        con.execute("INSERT INTO t VALUES (randomblob(?))", [size])
+        ltxvfs.wait(con)
+    con.close()
+    replica = tmp_path / "plain"
+    litestream.restore(replica, tmp_path / "expected.db")
+    return replica
+
+
+@pytest.mark.parametrize("ours", [set(), {0}, {1, 3}], ids=["none", "the first", "some"])
+def test_a_replica_that_age_encrypted_file_by_file_is_restored(tmp_path, pairs, plain, ours):
+    """By hand, and by us in between: headers of several sizes in one listing."""
+    pair = pairs["X25519"]
+    store = AgeStore(FileStore(tmp_path / "encrypted"), pair.both)
+    for number, path in enumerate(sorted((plain / "ltx/0").iterdir())):
+        key = path.relative_to(plain).as_posix()
+        store.write(key, path.read_bytes())
+        if number not in ours:
+            age("-r", pair.recipient, "-o", tmp_path / "encrypted" / key, path)
+    result = ltxvfs.restore(tmp_path / "encrypted", tmp_path / "restored.db", age=pair.both)
+    assert (tmp_path / "restored.db").read_bytes() == (tmp_path / "expected.db").read_bytes()
+    assert len(result.files) == len(list((plain / "ltx/0").iterdir()))
+    assert verify(tmp_path / "encrypted", age=pair.both).ok

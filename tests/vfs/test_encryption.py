@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+import traceback
 
 import apsw
 import pytest
@@ -10,9 +11,12 @@ from click.testing import CliRunner
 from keys import x25519
 
 import ltxvfs
+from ltxvfs.backends.age import AgeStore
+from ltxvfs.backends.memory import MemoryStore
 from ltxvfs.cli import main
-from ltxvfs.core.errors import ConfigError, Denied
+from ltxvfs.core.errors import ConfigError, Denied, Error
 from ltxvfs.databases import databases
+from ltxvfs.settings import Settings
 
 ALICE, BOB = x25519(), x25519()
 SECRET = "the quick brown fox"
@@ -123,3 +127,27 @@ def _await_retirement(path):
     while databases().find(path) is not None:
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_secrets_are_shown_nowhere(replica, tmp_path, caplog):
+    (tmp_path / "bob").write_text(BOB.identity)
+    bad = ALICE.identity[:-1] + ("Q" if ALICE.identity[-1] != "Q" else "P")
+    reader = ltxvfs.AgeKeys(identities=[ALICE.identity])
+    failures = [
+        lambda: ltxvfs.restore(replica, tmp_path / "x.db", age=BOB.both),
+        lambda: ltxvfs.restore(replica, tmp_path / "x.db", age=ltxvfs.AgeKeys(identities=[bad])),
+        lambda: ltxvfs.restore(replica, tmp_path / "x.db", age=ltxvfs.AgeKeys([bad])),
+        lambda: ltxvfs.AgeKeys(identities=bad),
+        lambda: ltxvfs.register(replica=replica, age=[bad]),
+        lambda: AgeStore(MemoryStore(), reader).write("k", b""),
+    ]
+    texts = [repr(Settings(age=ALICE.both)), repr(AgeStore(MemoryStore(), ALICE.both))]
+    for fail in failures:
+        with pytest.raises(Error) as caught:
+            fail()
+        texts += traceback.format_exception(caught.value)
+    shown = "\n".join([*texts, caplog.text])
+    for secret in (ALICE.identity, BOB.identity, bad):
+        assert not {secret[at : at + 12] for at in range(16, len(secret) - 12)} & {
+            shown[at : at + 12] for at in range(len(shown))
+        }
