@@ -79,7 +79,9 @@ class _Loop(asyncio.SelectorEventLoop):
         super().__init__()
         self._pool = DaemonPool(_HELPERS, f"{name}-helper")
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Any, *args: Any
+    ) -> "asyncio.Future[Any]":
         return super().run_in_executor(executor or self._pool, func, *args)
 
     def close(self) -> None:
