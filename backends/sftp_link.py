@@ -24,7 +24,10 @@ _UNSYNCABLE = (
 class Link:
     """A session that is up, until its connection is lost. Lives on one event loop."""
 
-    def __init__(self, ssh: asyncssh.SSHClientConnection, sftp: asyncssh.SFTPClient) -> None:
+    def __init__(
+        self, address: str, ssh: asyncssh.SSHClientConnection, sftp: asyncssh.SFTPClient
+    ) -> None:
+        self.address = address
         self.sftp = sftp
         self._ssh = ssh
         self._folders: dict[str, asyncssh.SFTPClientFile] = {}

@@ -72,7 +72,7 @@ def server(folder: Path) -> Server:
     if os.getuid() == 0:
         PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
     command = [PROGRAM, "-D", "-e", "-f", str(config)]
-    return Server(folder, port, lambda: running(command, folder, lambda: _greets(port)))
+    return Server(folder, port, lambda: running(command, folder, lambda: greets(port)))
 
 
 @contextmanager
@@ -106,7 +106,7 @@ def _litestream(found: Server, url: str) -> dict[str, Any]:
     }
 
 
-def _greets(port: int) -> bool:
+def greets(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             return connection.recv(7) == b"SSH-2.0"
