@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import BinaryIO, Self
 
 from ltxvfs.backends.download import Downloads
+from ltxvfs.backends.metered import Usage, usage_of
 from ltxvfs.backends.store import Measuring, Store
 from ltxvfs.core.errors import FormatError, NotFound
 from ltxvfs.core.names import file_name, parse_file_name
@@ -28,6 +29,11 @@ class ReplicaClient:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    @property
+    def usage(self) -> Usage:
+        """What was asked of the store up to now, each try counted."""
+        return usage_of(self.store)
 
     def ltx_files(self, level: int, seek: int = 0, *, exact: bool = False) -> Iterator[FileInfo]:
         """Yield a level's files with ``min_txid >= seek``, lazily, by first and last TXID.

@@ -11,7 +11,14 @@ from typing import Any, BinaryIO
 from ltxvfs.backends.per_process import PerProcess
 from ltxvfs.backends.record_log import RecordLog
 from ltxvfs.backends.retry import Retry
-from ltxvfs.backends.s3_client import BehindEnd, error_of_answer, make_client, translated
+from ltxvfs.backends.s3_client import (
+    TIMEOUT_S,
+    BehindEnd,
+    error_of_answer,
+    make_client,
+    told,
+    translated,
+)
 from ltxvfs.backends.s3_listing import by_key, safe_start
 from ltxvfs.backends.s3_settings import S3Settings
 from ltxvfs.backends.s3_upload import PARTS_MAX, Upload
@@ -30,6 +37,7 @@ from ltxvfs.core.moments import format_rfc3339, parse_rfc3339
 from ltxvfs.core.names import HEX_FOLDERS
 
 _TIMESTAMP = "litestream-timestamp"
+_JSON = "application/json"
 _DELETED_AT_ONCE = 1000
 
 
@@ -42,10 +50,10 @@ class S3Store:
 
     listed_moments = False
 
-    def __init__(self, settings: S3Settings) -> None:
+    def __init__(self, settings: S3Settings, *, timeout_s: float = TIMEOUT_S) -> None:
         self.layout = HEX_FOLDERS
         self.settings = settings
-        self._client: PerProcess[Any] = PerProcess(lambda: make_client(settings))
+        self._client: PerProcess[Any] = PerProcess(lambda: make_client(settings, timeout_s))
         self._retry = Retry()
         self._bucket = settings.bucket
         self._records = RecordLog(self) if settings.dialect == "oss" else None
@@ -93,7 +101,7 @@ class S3Store:
         size = _size(source)
         if size <= self.settings.part_size:
             data = source if isinstance(source, bytes) else source.read(size)
-            self._put(key, data, moment, condition)
+            self._put(key, data, self._described(moment) | condition)
         else:
             stream = io.BytesIO(source) if isinstance(source, bytes) else source
             self._upload(key, size).run(stream, self._described(moment), condition)
@@ -116,7 +124,8 @@ class S3Store:
         name = self._name(key)
         with translated(key):
             answer = self._client.get().head_object(Bucket=self._bucket, Key=name, **self._sealed)
-        return _parse_moment(_timestamp(answer)) or answer["LastModified"].astimezone(UTC)
+        uploaded: datetime = told(answer, "LastModified", key)
+        return _parse_moment(_timestamp(answer)) or uploaded.astimezone(UTC)
 
     def read_record(self, key: str) -> Record:
         if self._records:
@@ -127,8 +136,9 @@ class S3Store:
         if self._records:
             return self._records.write(key, data, version)
         condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
+        described = self._described(datetime.now(UTC)) | {"ContentType": _JSON}
         try:
-            return self._put(key, check_record(data), datetime.now(UTC), condition)
+            return self._put(key, check_record(data), described | condition)
         except NotFound:
             raise Conflict(f"{key}: there is no such record") from None
 
@@ -165,7 +175,7 @@ class S3Store:
                 key = found["Key"].removeprefix(root)
                 if is_key(key):
                     yield Entry(key, found["Size"], found["LastModified"].astimezone(UTC))
-            if not page.get("IsTruncated"):
+            if not told(page, "IsTruncated", prefix or self._bucket):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
 
@@ -182,16 +192,16 @@ class S3Store:
             return b"", ""
         if len(data) != _promised_size(answer):
             raise Unavailable(f"{key}: the answer was cut off")
-        return data, answer["ETag"]
+        return data, told(answer, "ETag", key)
 
-    def _put(self, key: str, data: bytes, moment: datetime, condition: dict[str, str]) -> str:
-        request: dict[str, Any] = {**self._described(moment), **self._sealed, **condition}
+    def _put(self, key: str, data: bytes, request: dict[str, Any]) -> str:
+        """Write a small object with these parameters; gives its version."""
         name = self._name(key)
         with translated(key):
             answer = self._client.get().put_object(
-                Bucket=self._bucket, Key=name, Body=data, **request
+                Bucket=self._bucket, Key=name, Body=data, **request, **self._sealed
             )
-        return str(answer["ETag"])
+        return str(told(answer, "ETag", key))
 
     def _upload(self, key: str, size: int) -> Upload:
         part_size = max(self.settings.part_size, -(-size // PARTS_MAX))
@@ -224,7 +234,7 @@ class S3Store:
         conditions = [{"IfNoneMatch": "*"}]
         if not self._records:
             conditions.append({"IfMatch": '"00000000000000000000000000000000"'})
-        self._put(key, b"1", datetime.now(UTC), {})
+        self._put(key, b"1", self._described(datetime.now(UTC)))
         try:
             return all(self._refuses(key, condition) for condition in conditions)
         finally:
@@ -232,7 +242,7 @@ class S3Store:
 
     def _refuses(self, key: str, condition: dict[str, str]) -> bool:
         try:
-            self._put(key, b"2", datetime.now(UTC), condition)
+            self._put(key, b"2", self._described(datetime.now(UTC)) | condition)
         except Conflict:
             return True
         except ConfigError:

@@ -29,18 +29,20 @@ from ltxvfs.core.errors import (
 CONNECTIONS = 64
 """Kept open at most; each is made only when a request finds none free."""
 
-_CONNECT_TIMEOUT_S = 10
-_READ_TIMEOUT_S = 60
+TIMEOUT_S = 60.0
+"""A server that is silent for so long has lost the request."""
+
+_CONNECT_TIMEOUT_S = 10.0
 
 
-def make_client(settings: S3Settings) -> Any:
+def make_client(settings: S3Settings, timeout_s: float = TIMEOUT_S) -> Any:
     """Make a client; asks the server for the bucket's region if nothing tells it."""
     with translated(settings.bucket):
-        region = settings.region or _find_region(settings)
-        return _client(settings, region)
+        region = settings.region or _find_region(settings, timeout_s)
+        return _client(settings, region, timeout_s)
 
 
-def _client(settings: S3Settings, region: str) -> Any:
+def _client(settings: S3Settings, region: str, timeout_s: float) -> Any:
     redact_headers()
     keys = settings.keys
     client: Any = Session().client(
@@ -51,7 +53,7 @@ def _client(settings: S3Settings, region: str) -> Any:
         aws_access_key_id=keys and keys.access_key_id,
         aws_secret_access_key=keys and keys.secret_access_key,
         aws_session_token=keys and keys.session_token,
-        config=_config(settings),
+        config=_config(settings, timeout_s),
     )
     # It would make each write wait for a round trip before its body is sent.
     client.meta.events.unregister("before-call.s3", handlers.add_expect_header)
@@ -66,11 +68,11 @@ def _client(settings: S3Settings, region: str) -> Any:
     return client
 
 
-def _config(settings: S3Settings) -> Config:
+def _config(settings: S3Settings, timeout_s: float) -> Config:
     return Config(
         signature_version="s3v4",
-        connect_timeout=_CONNECT_TIMEOUT_S,
-        read_timeout=_READ_TIMEOUT_S,
+        connect_timeout=min(_CONNECT_TIMEOUT_S, timeout_s),
+        read_timeout=timeout_s,
         max_pool_connections=CONNECTIONS,
         # Requests are repeated by the Retrying store, for every provider alike.
         retries={"total_max_attempts": 1, "mode": "standard"},
@@ -86,9 +88,9 @@ def _config(settings: S3Settings) -> Config:
     )
 
 
-def _find_region(settings: S3Settings) -> str:
+def _find_region(settings: S3Settings, timeout_s: float) -> str:
     """Ask for a bucket's region: any answer tells it, one of no permission as well."""
-    client = _client(settings, "us-east-1")
+    client = _client(settings, "us-east-1", timeout_s)
     try:
         answer: Any = client.head_bucket(Bucket=settings.bucket)
     except exceptions.ClientError as error:
@@ -137,6 +139,13 @@ def translated(key: str) -> Iterator[None]:
         raise error_of_answer(key, error.response) from None
     except (exceptions.BotoCoreError, ResponseParserError, urllib3.exceptions.HTTPError) as error:
         raise _error_of_sdk(key, error) from None
+
+
+def told(answer: Any, name: str, key: str) -> Any:
+    """Give what a good answer always has; one without it is not from the server that we mean."""
+    if not answer.get(name) and answer.get(name) is not False:
+        raise Unavailable(f"{key}: the server's answer has no {name}: is there a proxy between?")
+    return answer[name]
 
 
 class BehindEnd(ReplicaError):

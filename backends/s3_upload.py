@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from ltxvfs.backends.daemon_pool import DaemonPool
 from ltxvfs.backends.retry import Retry
-from ltxvfs.backends.s3_client import translated
+from ltxvfs.backends.s3_client import told, translated
 from ltxvfs.core.errors import Error
 
 PARTS_MAX = 10_000
@@ -57,7 +57,7 @@ class Upload:
     def _begun(self, begin: dict[str, Any]) -> Iterator[str]:
         with translated(self._key):
             answer = self._client.create_multipart_upload(**self._place, **self._sealed, **begin)
-        upload_id = answer["UploadId"]
+        upload_id = told(answer, "UploadId", self._key)
         try:
             yield upload_id
         except BaseException:
@@ -91,7 +91,7 @@ class Upload:
                     PartNumber=number,
                     Body=data,
                 )
-            return {"PartNumber": number, "ETag": answer["ETag"]}
+            return {"PartNumber": number, "ETag": told(answer, "ETag", self._key)}
 
         return self._retry(send)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ltxvfs.backends.metered import Usage
 from ltxvfs.backends.registry import open_replica
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.capture import Capture
@@ -131,6 +132,11 @@ class Database:
     def _close(self) -> None:
         self._replica.close()
         lib.ltx_db_release(self.handle)
+
+    @property
+    def usage(self) -> Usage:
+        """What this process asked of the replica's store since it opened the database."""
+        return self._replica.usage
 
     def status(self) -> Any:
         """Read where capture stands: the C core's ``ltx_status``."""

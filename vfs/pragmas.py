@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from ltxvfs.backends.metered import Usage
 from ltxvfs.core.errors import ConfigError
 from ltxvfs.core.types import TXID
 from ltxvfs.database import Database
@@ -64,9 +65,19 @@ def _status(database: Database) -> str:
             "connections": status.connections,
             "uploader": database.uploader.elected,
             "foreign_writes": status.resets,
+            "requests": _requests(database.usage),
+            "bytes_uploaded": database.usage.bytes_written,
             "error": None if database.error is None else str(database.error),
         }
     )
+
+
+def _requests(usage: Usage) -> dict[str, dict[str, float]]:
+    """Give the requests to the store by verb: tries, failed ones, seconds in all."""
+    return {
+        verb: {"tries": of.calls, "failed": of.failures, "seconds": round(of.seconds, 3)}
+        for verb, of in sorted(usage.verbs.items())
+    }
 
 
 _READ: dict[str, Callable[[Database], str | None]] = {

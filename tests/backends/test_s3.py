@@ -6,10 +6,11 @@ import io
 import json
 import logging
 import threading
+import time
 import traceback
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from ltxvfs.backends.replica import ReplicaClient
 from ltxvfs.backends.retry import Patience, Retry
 from ltxvfs.backends.retrying import Retrying
 from ltxvfs.backends.s3 import S3Store
+from ltxvfs.backends.s3_settings import S3Settings
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError, Conflict, Denied, ReplicaError, Unavailable
 
@@ -362,6 +364,23 @@ def test_each_answer_is_an_error_of_ours(store, reply, kind):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("operation", "call"),
+    [
+        ("PutObject", lambda store: store.write("k", b"x")),
+        ("PutObject", lambda store: store.write_record("k", b"x", None)),
+        ("CreateMultipartUpload", lambda store: store.write("k", bytes(PART + 1))),
+        ("ListObjectsV2", lambda store: list(store.list(""))),
+        ("HeadObject", lambda store: store.moment("k")),
+        ("GetObject", lambda store: store.read("k")),
+    ],
+)
+def test_a_page_of_something_else_is_no_answer(store, operation, call):
+    answers(store, operation, (200, b"<html><body>Log in first</body></html>"))
+    with pytest.raises(Unavailable, match="is there a proxy between"):
+        call(store)
+
+
 def test_an_absent_bucket_is_the_users_to_make(s3):
     url = s3.fresh().replace(seaweedfs.BUCKET, "absent")
     with opened(url) as store, pytest.raises(ConfigError, match="create the bucket"):
@@ -376,6 +395,18 @@ def test_nobody_listening_is_unavailable():
             patch.setenv(name, value)
         with opened(seaweedfs.url(port, "p")) as store, pytest.raises(Unavailable):
             store.read("k")
+
+
+def test_a_silent_server_is_unavailable_within_the_timeout(s3):
+    with FaultProxy(s3.address) as proxy:
+        settings = S3Settings.from_url(ReplicaURL.parse(s3.through(proxy.address).fresh()))
+        with closing(S3Store(settings, timeout_s=0.3)) as store:
+            store.write("k", b"x")
+            proxy.silent = True
+            begun = time.monotonic()
+            with pytest.raises(Unavailable):
+                store.read("k")
+            assert time.monotonic() - begun < 5
 
 
 @pytest.fixture

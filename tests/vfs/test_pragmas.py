@@ -33,6 +33,10 @@ def test_pragmas_and_functions_tell_the_same(app: Replicated) -> None:
     assert status["page_size"] == 4096
     assert status["uploader"] is True
     assert status["error"] is None
+    uploads = status["requests"]["write"]
+    assert uploads["tries"] >= 1
+    assert uploads["failed"] == 0
+    assert status["bytes_uploaded"] >= 2 * 100
 
 
 def test_before_the_first_commit_there_is_nothing_to_tell(app: Replicated) -> None:
