@@ -173,7 +173,7 @@ class WebDAVStore:
         except Conflict:
             raise
         except ReplicaError:
-            self._folders.discard(folder)  # somebody may have deleted it
+            self._folders.clear()  # somebody may have deleted them
             raise
 
     def _make_folder(self, path: str) -> None:

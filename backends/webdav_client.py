@@ -3,7 +3,6 @@
 import functools
 import logging
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import quote, urlsplit
 
@@ -12,7 +11,7 @@ import httpx
 from ltxvfs.backends.http_status import error_of
 from ltxvfs.backends.per_process import PerProcess
 from ltxvfs.backends.webdav_settings import WebDAVSettings
-from ltxvfs.core.errors import NotFound, ReplicaError, Unavailable
+from ltxvfs.core.errors import Denied, NotFound, ReplicaError, Unavailable
 
 TIMEOUT_S = 60.0
 """For each wait: for a connection, for bytes to come, for bytes to be taken."""
@@ -57,7 +56,7 @@ class WebDAVClient:
             )
         except (httpx.HTTPError, httpx.StreamError) as error:
             # Without its cause, which holds the request and with it the password.
-            raise Unavailable(f"{path}: {self._settings.server}: {_words(error)}") from None
+            raise self._unreached(path, error) from None
         if answer.status_code not in ok:
             raise self._refused(method, path, answer)
         return answer
@@ -65,6 +64,13 @@ class WebDAVClient:
     def url(self, path: str) -> str:
         """Give the address of a path: without credentials."""
         return self._settings.server + quote(path, errors="surrogateescape")
+
+    def _unreached(self, path: str, error: Exception) -> ReplicaError:
+        words = " ".join(str(error).split())
+        said = f"{path}: {self._settings.server}: {type(error).__name__}: {words}".rstrip(": ")
+        if "CERTIFICATE_VERIFY_FAILED" in words:
+            return Denied(f"{said}: SSL_CERT_FILE can name a file of certificates to trust")
+        return Unavailable(said)
 
     def _refused(self, method: str, path: str, answer: httpx.Response) -> ReplicaError:
         status = answer.status_code
@@ -105,13 +111,6 @@ class WebDAVClient:
         if self._settings.digest:
             return httpx.DigestAuth(username, password)
         return httpx.BasicAuth(username, password)
-
-
-def _words(error: Exception) -> str:
-    kind = type(error).__name__
-    with suppress(LookupError):
-        return f"{kind}: {str(error).splitlines()[0]}"
-    return kind
 
 
 @functools.cache
