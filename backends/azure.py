@@ -18,9 +18,10 @@ from azure.storage.blob import (
     StandardBlobTier,
 )
 
-from ltxvfs.backends.azure_access import TIMEOUT_S, AzureAccess
+from ltxvfs.backends.azure_access import AzureAccess
 from ltxvfs.backends.azure_errors import refused, translated
 from ltxvfs.backends.azure_upload import BlockUpload
+from ltxvfs.backends.http_adapter import TIMEOUT_S
 from ltxvfs.backends.log_redaction import redact_urls
 from ltxvfs.backends.per_process import PerProcess
 from ltxvfs.backends.retry import Retry

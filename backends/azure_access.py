@@ -15,16 +15,13 @@ from azure.identity import DefaultAzureCredential
 from azure.storage.blob import ContainerClient
 from requests import Session
 
-from ltxvfs.backends.http_adapter import use_whole_answers
+from ltxvfs.backends.http_adapter import TIMEOUT_S, use_adapter
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError
 
 SAS = "LITESTREAM_AZURE_SAS_TOKEN"
 KEY = "LITESTREAM_AZURE_ACCOUNT_KEY"
 CONNECTION = "AZURE_STORAGE_CONNECTION_STRING"
-
-TIMEOUT_S = 60.0
-"""For connecting, for each wait for bytes, and for sending what one request holds."""
 
 _GET_SIZE_MAX = 32 << 20
 _ACCOUNT = re.compile("[a-z0-9-]+")
@@ -106,7 +103,7 @@ def _endpoint(url: ReplicaURL) -> str:
 
 def _settings(timeout_s: float) -> dict[str, Any]:
     session = Session()
-    use_whole_answers(session)
+    use_adapter(session)
     return {
         "transport": RequestsTransport(
             session=session, connection_timeout=timeout_s, read_timeout=timeout_s

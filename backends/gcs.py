@@ -11,9 +11,10 @@ from urllib.parse import urlencode
 from google.auth.credentials import Credentials
 
 from ltxvfs.backends.daemon_pool import DaemonPool
-from ltxvfs.backends.gcs_client import TIMEOUT_S, GoogleClient, find_credentials, make_client
+from ltxvfs.backends.gcs_client import GoogleClient, find_credentials, make_client
 from ltxvfs.backends.gcs_errors import refused, translated
 from ltxvfs.backends.gcs_upload import ResumableUpload
+from ltxvfs.backends.http_adapter import TIMEOUT_S
 from ltxvfs.backends.log_redaction import redact_urls
 from ltxvfs.backends.per_process import PerProcess
 from ltxvfs.backends.retry import Retry

@@ -11,11 +11,8 @@ from google.auth.exceptions import DefaultCredentialsError
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import storage
 
-from ltxvfs.backends.http_adapter import use_whole_answers
+from ltxvfs.backends.http_adapter import use_adapter
 from ltxvfs.core.errors import ConfigError
-
-TIMEOUT_S = 60.0
-"""For connecting, for each wait for bytes, and for sending what one request holds."""
 
 _EMULATOR = "STORAGE_EMULATOR_HOST"
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
@@ -63,7 +60,7 @@ def find_credentials() -> Credentials:
 def make_client(bucket: str, credentials: Credentials) -> GoogleClient:
     """Make a client; nothing is sent."""
     session = AuthorizedSession(credentials)
-    use_whole_answers(session)
+    use_adapter(session)
     client: Any = storage.Client(project=None, credentials=credentials, _http=session)
     # The SDK asks for the bucket's own metadata, for tracing, on a thread of its own: a request
     # that nobody wants, and that those who may only use objects are refused.

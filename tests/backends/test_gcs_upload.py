@@ -6,7 +6,9 @@ import io
 import json
 import logging
 import re
+import socket
 import threading
+import time
 import traceback
 from urllib.parse import parse_qs, urlsplit
 
@@ -38,6 +40,7 @@ class Google(http.server.ThreadingHTTPServer):
         self.uploads = {}
         self.faults = []
         self.ranges = []
+        self.pause_s = 0.0  # between two pieces of a body
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -52,7 +55,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, Location=f"http://{self.headers['Host']}/session?upload_id={upload}")
 
     def do_PUT(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.body(int(self.headers.get("Content-Length", 0)))
         name = parse_qs(urlsplit(self.path).query)["upload_id"][0]
         if name not in self.server.uploads:
             return self.answer(410)
@@ -73,6 +76,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             stored = {"Range": f"bytes=0-{len(upload[2]) - 1}"} if upload[2] else {}
             return self.answer(308, **stored)
         return self.complete(upload, fault)
+
+    def body(self, size):
+        pieces = []
+        while sum(map(len, pieces)) < size:
+            pieces.append(self.rfile.read1(128 << 10))
+            time.sleep(self.server.pause_s)
+        return b"".join(pieces)
 
     def complete(self, upload, fault):
         key, condition, data = upload
@@ -174,6 +184,17 @@ def test_the_condition_is_checked_when_the_object_is_whole(google, store):
     assert google.objects == {"k": b"other"}
     store.write("k", io.BytesIO(DATA[:SIZE]))
     assert google.objects == {"k": DATA[:SIZE]}
+
+
+def test_a_slow_line_may_take_longer_than_a_wait(google, monkeypatch):
+    google.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 128 << 10)
+    google.pause_s = 0.01
+    store = GoogleStore("bucket", "", AnonymousCredentials(), timeout_s=0.5)
+    began = time.monotonic()
+    store.write("k", io.BytesIO(DATA[:SIZE]))
+    assert time.monotonic() - began > 1
+    assert len(google.ranges) == 3  # nothing was sent twice
+    store.close()
 
 
 def test_a_lost_upload_has_to_start_again(google, store):
