@@ -30,7 +30,8 @@ WINDOW = 32
 
 _LOOKUPS = 256
 _LAYOUT_CHUNKS_MAX = 1 << 20  # 16 MiB of layouts: objects of 128 GiB
-_DELIVERY_PAUSE_S = 10.0
+_HEARTBEAT_S = 0.2
+_SILENCE_S_MAX = 5.0
 _HEADERS_SIZE_MAX = 4 << 10  # of one of our own messages
 
 
@@ -166,13 +167,38 @@ class Bucket:
     async def _measure(self, info: ObjectInfo) -> _Layout:
         arrived: asyncio.Queue[Msg | None] = asyncio.Queue()
         subject = objects.chunk_subject(self.name, info.nuid)
-        delivery = await self.stream.deliver({"filter_subject": subject}, arrived.put_nowait)
+        config = {"filter_subject": subject, "idle_heartbeat": int(_HEARTBEAT_S * 1e9)}
+        delivery = await self.stream.deliver(config, arrived.put_nowait)
         try:
             if delivery.count < info.chunks:
                 raise ChunksGone(f"{info.name}: chunks are missing in the bucket")
-            return await _collect(info, arrived)
+            return await self._collect(info, arrived)
         finally:
             await delivery.end()
+
+    async def _collect(self, info: ObjectInfo, arrived: "asyncio.Queue[Msg | None]") -> _Layout:
+        layout = _Layout(array("Q"), array("Q"))
+        end, silent = 0, 0
+        while len(layout.ends) < info.chunks:
+            message = await _next(info, arrived)
+            if status(message) == 0:
+                end, silent = end + _size(message.headers), 0
+                layout.sequences.append(message.metadata.sequence.stream)
+                layout.ends.append(end)
+                continue
+            # A heartbeat: perhaps what still had to come was removed meanwhile.
+            silent += 1
+            if not await self._is_newest(info):
+                raise ChunksGone(f"{info.name}: replaced or deleted meanwhile")
+            if silent * _HEARTBEAT_S > _SILENCE_S_MAX:
+                raise Unavailable(f"{info.name}: the NATS server stopped sending")
+        if end != info.size:
+            raise ChunksGone(f"{info.name}: its chunks have {end} bytes instead of {info.size}")
+        return layout
+
+    async def _is_newest(self, info: ObjectInfo) -> bool:
+        found = await self.find(info.name)
+        return found is not None and found.sequence == info.sequence
 
     async def _chunk(self, info: ObjectInfo, which: dict[str, Any], size: int) -> bytes:
         data = await self.stream.direct(which)
@@ -211,24 +237,15 @@ async def in_order(
     return [results[n] for n in range(len(items))]
 
 
-async def _collect(info: ObjectInfo, arrived: "asyncio.Queue[Msg | None]") -> _Layout:
-    layout = _Layout(array("Q"), array("Q"))
-    end = 0
-    while len(layout.ends) < info.chunks:
-        try:
-            async with asyncio.timeout(_DELIVERY_PAUSE_S):
-                message = await arrived.get()
-        except TimeoutError:
-            raise Unavailable(f"{info.name}: the NATS server stopped sending") from None
-        if message is None:
-            raise Unavailable(f"{info.name}: the connection to the NATS server was lost")
-        if status(message) == 0:
-            end += _size(message.headers)
-            layout.sequences.append(message.metadata.sequence.stream)
-            layout.ends.append(end)
-    if end != info.size:
-        raise ChunksGone(f"{info.name}: its chunks have {end} bytes instead of {info.size}")
-    return layout
+async def _next(info: ObjectInfo, arrived: "asyncio.Queue[Msg | None]") -> Msg:
+    try:
+        async with asyncio.timeout(_SILENCE_S_MAX):
+            message = await arrived.get()
+    except TimeoutError:
+        raise Unavailable(f"{info.name}: the NATS server is silent") from None
+    if message is None:
+        raise Unavailable(f"{info.name}: the connection to the NATS server was lost")
+    return message
 
 
 def _size(headers: Mapping[str, str] | None) -> int:

@@ -21,7 +21,8 @@ from nats.aio.subscription import Subscription
 from ltxvfs.backends.nats_access import Access
 from ltxvfs.core.errors import ConfigError, Conflict, Denied, NotFound, ReplicaError, Unavailable
 
-_TIMEOUT_S = 10.0  # Litestream's
+_SILENCE_S_MAX = 5.0  # of JetStream's client in Go
+_CONNECT_TIMEOUT_S = 5.0
 _CLOSE_TIMEOUT_S = 1.0
 _PING_INTERVAL_S = 30
 _NO_JETSTREAM = "the NATS server has no JetStream (for this account): start it with --jetstream"
@@ -70,6 +71,7 @@ class Connection:
         self.client = Client()
         self._loop = asyncio.get_running_loop()
         self._ended = False
+        self._heard_at = 0.0
         self._inbox = self.client.new_inbox()
         self._numbers = itertools.count()
         self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
@@ -107,12 +109,7 @@ class Connection:
         self._waiting[reply] = subject, answer
         try:
             await self._publish(subject, data, reply, headers)
-            async with asyncio.timeout(_TIMEOUT_S):
-                message = await answer
-        except TimeoutError:
-            # The connection may be dead without anybody noticing; a new one will tell.
-            await self.close()
-            raise Unavailable(f"the NATS server did not answer in {_TIMEOUT_S:.0f} s") from None
+            message = await self._awaited(answer)
         finally:
             del self._waiting[reply]
         if status(message) == 503:
@@ -158,7 +155,7 @@ class Connection:
         await self._on_closed()
 
     async def _connect(self, access: Access, arguments: Mapping[str, Any]) -> None:
-        async with asyncio.timeout(_TIMEOUT_S):
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
             await self.client.connect(
                 access.servers,
                 name="ltxvfs",
@@ -167,7 +164,7 @@ class Connection:
                 allow_reconnect=False,
                 max_reconnect_attempts=1,
                 reconnect_time_wait=0,
-                connect_timeout=int(_TIMEOUT_S),
+                connect_timeout=int(_CONNECT_TIMEOUT_S),
                 ping_interval=_PING_INTERVAL_S,
                 **arguments,
             )
@@ -175,6 +172,19 @@ class Connection:
         if not self.client.is_connected:
             raise ConnectionResetError("the server closed the connection")
         await self.client.subscribe(f"{self._inbox}.*", cb=self._on_answer, pending_bytes_limit=0)
+
+    async def _awaited(self, answer: "asyncio.Future[Msg]") -> Msg:
+        """Wait for an answer as long as the server says anything: a slow line is no silence."""
+        now = asyncio.get_running_loop().time
+        asked_at = now()
+        while not answer.done():
+            left_s = max(asked_at, self._heard_at) + _SILENCE_S_MAX - now()
+            if left_s <= 0:
+                # The connection may be dead without anybody noticing; a new one will tell.
+                await self.close()
+                raise Unavailable(f"the NATS server was silent for {_SILENCE_S_MAX:.0f} s")
+            await asyncio.wait([answer], timeout=left_s)
+        return answer.result()
 
     async def _publish(
         self, subject: str, data: bytes, reply: str, headers: Mapping[str, str] | None
@@ -187,6 +197,7 @@ class Connection:
             raise Unavailable("the connection to the NATS server was lost") from None
 
     async def _on_answer(self, message: Msg) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
         _, answer = self._waiting.get(message.subject, (None, None))
         if answer is not None and not answer.done():
             answer.set_result(message)

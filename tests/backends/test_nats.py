@@ -16,7 +16,7 @@ from servers.nats import open_nats
 
 from ltxvfs.backends import nats_objects
 from ltxvfs.backends.testing import MOMENT, StoreTests
-from ltxvfs.core.errors import ConfigError, Conflict, NotFound, ReplicaError
+from ltxvfs.core.errors import ConfigError, Conflict, NotFound, ReplicaError, Unavailable
 
 _numbers = count()
 CHUNK = nats_objects.CHUNK_SIZE
@@ -264,6 +264,68 @@ def test_a_source_that_fails_leaves_no_chunks(store, other, good):
     with pytest.raises(RuntimeError, match="broken"):
         store.write("k", Broken(bytes(good)))
     assert other.subjects() == {}
+
+
+@pytest.fixture
+def publishing(store, monkeypatch):
+    """Let the answers to metadata be lost: before it was sent, after it was stored, or never."""
+
+    def fail(*, stored):
+        publish = store._bucket.publish
+
+        async def lose(info, expected):
+            if stored:
+                await publish(info, expected)
+            raise Unavailable("the connection was lost")
+
+        monkeypatch.setattr(store._bucket, "publish", lose)
+
+    yield fail
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("if_absent", [False, True])
+def test_a_write_whose_last_answer_was_lost_is_a_write(store, other, publishing, if_absent):
+    if not if_absent:
+        store.write("k", bytes(3 * CHUNK))
+    publishing(stored=True)
+    store.write("k", b"new", if_absent=if_absent)
+    assert store.read("k") == b"new"
+    assert other.chunks() == 1
+
+
+def test_chunks_in_doubt_go_when_their_metadata_can_not_come_any_more(
+    store, other, publishing, monkeypatch
+):
+    publishing(stored=False)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            store.write("k", b"lost")
+    assert other.chunks() == 2  # the metadata may still be on its way
+    monkeypatch.undo()
+    store.write("other", b"x")
+    assert other.chunks() == 3
+    store.write("k", b"x")
+    assert other.chunks() == 2
+
+
+def test_metadata_that_came_late_keeps_its_chunks(store, other, monkeypatch):
+    late = []
+
+    async def lose(info, expected):
+        late.append((info, expected))
+        raise Unavailable("the connection was lost")
+
+    publish = store._bucket.publish
+    monkeypatch.setattr(store._bucket, "publish", lose)
+    with pytest.raises(Unavailable):
+        store.write("k", b"late", if_absent=True)
+    monkeypatch.undo()
+    store._loop.run(publish(*late[0]))
+    with pytest.raises(Conflict):
+        store.write("k", b"again", if_absent=True)
+    assert store.read("k") == b"late"
+    assert other.chunks() == 1
 
 
 def test_a_replacement_under_way_gives_the_old_or_the_new_object(store):

@@ -8,12 +8,14 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from servers import nats as servers
+from servers.fault_proxy import FaultProxy
 from servers.nats import open_nats
 from servers.process import free_ports
 
@@ -39,11 +41,36 @@ def test_no_server_is_unavailable_at_once():
 
 
 def test_a_server_that_says_nothing_is_unavailable(monkeypatch):
-    monkeypatch.setattr("ltxvfs.backends.nats_link._TIMEOUT_S", 1.0)
+    monkeypatch.setattr("ltxvfs.backends.nats_link._CONNECT_TIMEOUT_S", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"nats://127.0.0.1:{listener.getsockname()[1]}/b"
         with closing(open_nats(url)) as store, pytest.raises(Unavailable, match="no NATS server"):
             store.read("k")
+
+
+def test_a_slow_line_is_no_silence(tmp_path, monkeypatch):
+    monkeypatch.setattr("ltxvfs.backends.nats_link._SILENCE_S_MAX", 0.5)
+    with servers.serving(tmp_path) as server, FaultProxy(server.address) as proxy:
+        server.make_bucket("b")
+        proxy.bandwidth = 2e6
+        data = os.urandom(3_000_000)
+        with closing(open_nats(server.url("b").replace(server.address, proxy.address))) as store:
+            began = time.monotonic()
+            store.write("k", data)
+            assert store.read("k") == data
+            assert time.monotonic() - began > 2
+
+
+def test_a_silent_server_is_unavailable_and_another_connection_is_tried(tmp_path, monkeypatch):
+    monkeypatch.setattr("ltxvfs.backends.nats_link._SILENCE_S_MAX", 0.5)
+    with servers.serving(tmp_path) as server, FaultProxy(server.address) as proxy:
+        server.make_bucket("b")
+        with closing(open_nats(server.url("b").replace(server.address, proxy.address))) as store:
+            store.write("k", b"x")
+            proxy.silences = 1
+            with pytest.raises(Unavailable, match="silent"):
+                store.read("k")
+            assert store.read("k") == b"x"
 
 
 def test_a_restarted_server_is_unavailable_and_then_there_again(tmp_path):
