@@ -26,22 +26,29 @@ class Tenure:
         self._lease: lease.Lease | None = None
         self._moved = False
         self._fenced: FencedError | None = None
-        if not store.swaps:
-            log.warning(
-                "%s: this store gives no leases: that a file is only created if it is absent is "
-                "all that keeps two writers apart",
-                name,
-            )
+        self._possible: bool | None = None
 
     def hold(self) -> bool:
         """Have the lease; True if another may have written since. As ``Lease.hold``."""
-        if not self._store.swaps:
+        if not self._is_possible():
             return False
         if self._lease is None:
             me = identity.holder(self._folder)
             self._lease = lease.Lease(self._store, self._name, me, is_dead=identity.is_dead)
         moved, self._moved = self._lease.hold() or self._moved, False
         return moved
+
+    def _is_possible(self) -> bool:
+        """Whether the store gives leases, which some have to ask their server: not at the start."""
+        if self._possible is None:
+            self._possible = self._store.swaps
+            if not self._possible:
+                log.warning(
+                    "%s: this store gives no leases: that a file is only created if it is absent "
+                    "is all that keeps two writers apart",
+                    self._name,
+                )
+        return self._possible
 
     def release(self) -> None:
         """Leave the replica to others. Any thread."""
@@ -62,14 +69,21 @@ class Tenure:
             return
         done = threading.Event()
         keeper = threading.Thread(
-            target=self._keep, args=(self._lease, done), name=f"ltxvfs-lease {self._name}"
+            target=self._keep,
+            args=(self._lease, done),
+            name=f"ltxvfs-lease {self._name}",
+            daemon=True,  # the interpreter's exit does not wait for a store
         )
-        keeper.start()
+        try:
+            keeper.start()
+        except RuntimeError:  # the interpreter ends: from Python 3.12 on no thread begins then
+            done.set()
         try:
             yield
         finally:
-            done.set()
-            keeper.join()
+            if not done.is_set():
+                done.set()
+                keeper.join()
             fenced, self._fenced = self._fenced, None
             if fenced is not None:
                 raise fenced

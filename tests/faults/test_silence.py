@@ -41,7 +41,8 @@ if sys.stdin.readline() == "talk\\n":
     ltxvfs.wait(con, 60)
 print("ready", flush=True)
 assert sys.stdin.readline() == "silent\\n"
-bounded("a commit", 2, lambda: con.execute("INSERT INTO t VALUES (1)"))
+insert = "INSERT INTO t VALUES (randomblob(12000000))"
+bounded("a large commit", 2, lambda: con.execute(insert))
 bounded("a barrier of 1 s", 3, barrier)
 bounded("another database", 2, lambda: ltxvfs.connect(other, replica=other_url))
 bounded("closing", 2, con.close)
