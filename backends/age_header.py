@@ -80,6 +80,8 @@ def parse(data: bytes, name: str) -> Header | None:
             raise FormatError(name, "a damaged stanza in the age header", offset=at)
         stanzas.append(Stanza(tuple(found[1].decode().split(" ")), _body(found[2], name, at)))
         at = found.end()
+    if not stanzas:
+        raise FormatError(name, "the age header has no stanza", offset=at)
     return Header(tuple(stanzas), end.end(), data[: end.start() + 4], _decoded(end[1], name, at))
 
 

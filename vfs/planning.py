@@ -7,7 +7,7 @@ next listing tells them apart.
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -38,6 +38,11 @@ def list_files(client: ReplicaClient, pool: Executor) -> list[FileInfo]:
         for files in pool.map(lambda level: list(client.ltx_files(level)), levels):
             found += files
     return found
+
+
+def names(infos: Iterable[FileInfo]) -> list[tuple[int, TXID, TXID]]:
+    """Give what tells files apart: two listings may differ in what else they say of one."""
+    return [(info.level, info.min_txid, info.max_txid) for info in infos]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +98,9 @@ class Planner:
             newer = self.plan()
         except RestoreError:
             return None
-        if newer is None or newer == plan or newer[-1].max_txid < plan[-1].max_txid:
+        if newer is None or newer[-1].max_txid < plan[-1].max_txid:
             return None
-        return newer
+        return None if names(newer) == names(plan) else newer
 
     def _dated(self, files: list[FileInfo]) -> list[FileInfo]:
         """Give exact moments to the files on both sides of the wanted one, if listings lack them.

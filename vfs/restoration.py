@@ -30,6 +30,8 @@ _SIDECARS = ("-wal", "-shm", "-journal")
 class RestoreResult:
     """What a restore did. ``files`` is the plan, oldest first; ``size_read`` is in bytes.
 
+    Where a store lists only moments of uploads, those of ``files`` are exact in a dry run alone.
+
     ``outcome`` is ``restored``, ``planned`` (a dry run), or why nothing was to do:
     ``database exists``, ``no replica``; then ``txid`` is ``None``.
     """

@@ -18,7 +18,7 @@ from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import FormatError, NotFound, RestoreError
 from ltxvfs.core.names import file_name
 from ltxvfs.core.types import LEVEL_SNAPSHOT, TXID, FileInfo
-from ltxvfs.planning import list_files
+from ltxvfs.planning import list_files, names
 from ltxvfs.restoration import restore
 from ltxvfs.source import check_file
 
@@ -128,8 +128,9 @@ def _lost_problems(
 ) -> Iterator[Problem]:
     """Look again for files that were not found: compaction and retention delete all the time."""
     if lost:
-        once_lost, still = set(lost), list[FileInfo]()
-        listed = [info for info in list_files(client, pool) if info in once_lost]
+        once_lost, still = set(names(lost)), list[FileInfo]()
+        again = list_files(client, pool)
+        listed = [info for info, name in zip(again, names(again), strict=True) if name in once_lost]
         yield from _file_problems(client, listed, pool, still)
         yield from (_about(info, "is listed, but is not there") for info in still)
 
