@@ -9,14 +9,16 @@ from pathlib import Path
 import apsw
 
 PROGRAM = Path(sys.executable).with_name("litestream")
+OLD_PROGRAM = Path(__file__).parents[1] / "build" / "old-litestream" / "bin" / "litestream"
+"""0.5.10: it writes pages as LZ4 frames, and reads nothing else."""
 
 
-def run(*args, check=True):
+def run(*args, check=True, program=PROGRAM):
     """Run ``litestream`` and give the finished process."""
     # With a bundle of certificates of the user's own, every call of its S3 client fails.
     environment = {k: v for k, v in os.environ.items() if k != "AWS_CA_BUNDLE"}
     done = subprocess.run(
-        [PROGRAM, *map(str, args)],
+        [program, *map(str, args)],
         capture_output=True,
         text=True,
         check=False,
@@ -28,16 +30,16 @@ def run(*args, check=True):
     return done
 
 
-def restore(folder, output, **options):
+def restore(folder, output, program=PROGRAM, **options):
     """Restore with the real program; ``options`` are its flags."""
     flags = [word for name, value in options.items() for word in (f"-{name}", value)]
-    run("restore", "-o", output, *flags, f"file://{folder}")
+    run("restore", "-o", output, *flags, f"file://{folder}", program=program)
     return Path(output).read_bytes()
 
 
-def replicate(database, folder, *flags):
+def replicate(database, folder, *flags, program=PROGRAM):
     """Replicate what was committed since the last time as one transaction, and stop."""
-    run("replicate", "-once", *flags, database, f"file://{folder}")
+    run("replicate", "-once", *flags, database, f"file://{folder}", program=program)
 
 
 class Configured:
