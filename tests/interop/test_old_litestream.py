@@ -56,7 +56,9 @@ def test_it_does_not_know_pages_written_as_blocks(tmp_path: Path) -> None:
 def test_what_it_wrote_is_restored_and_gone_on_with(tmp_path: Path, page_size: int) -> None:
     app = Replicated(tmp_path / "app.db")
     con = apsw.Connection(str(app.path))
-    con.execute(f"PRAGMA page_size={page_size}; PRAGMA journal_mode=wal; CREATE TABLE t(x)").fetchall()
+    con.execute(
+        f"PRAGMA page_size={page_size}; PRAGMA journal_mode=wal; CREATE TABLE t(x)"
+    ).fetchall()
     for _ in range(3):
         con.execute("INSERT INTO t VALUES (randomblob(50000))")
         litestream.replicate(app.path, app.replica, program=litestream.OLD_PROGRAM)
