@@ -14,14 +14,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """The bounds. No attempt begins after ``total_s`` seconds, however many are left.
+    """The bounds: long enough for a second try where the first one met with silence.
 
-    Before attempt n + 1 there is a random pause below ``first_pause_s * 2**(n - 1)``, and below
-    ``longest_pause_s``: many clients that failed together do not come back together.
+    No attempt begins after ``total_s`` seconds, however many are left. Before attempt n + 1 there
+    is a random pause below ``first_pause_s * 2**(n - 1)``, and below ``longest_pause_s``: many
+    clients that failed together do not come back together.
     """
 
     attempts: int = 6
-    total_s: float = 15.0
+    total_s: float = 45.0
     first_pause_s: float = 0.1
     longest_pause_s: float = 3.0
 

@@ -4,6 +4,7 @@ import io
 import re
 import secrets
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, BinaryIO
@@ -12,7 +13,6 @@ from ltxvfs.backends.per_process import PerProcess
 from ltxvfs.backends.record_log import RecordLog
 from ltxvfs.backends.retry import Retry
 from ltxvfs.backends.s3_client import (
-    TIMEOUT_S,
     BehindEnd,
     error_of_answer,
     make_client,
@@ -50,7 +50,7 @@ class S3Store:
 
     listed_moments = False
 
-    def __init__(self, settings: S3Settings, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, settings: S3Settings, *, timeout_s: float | None = None) -> None:
         self.layout = HEX_FOLDERS
         self.settings = settings
         self._client: PerProcess[Any] = PerProcess(lambda: make_client(settings, timeout_s))
@@ -97,7 +97,7 @@ class S3Store:
         modified: datetime | None = None,
     ) -> Entry:
         moment = modified or datetime.now(UTC)
-        condition = {"IfNoneMatch": "*"} if if_absent else {}
+        condition = self._if_absent(key) if if_absent else {}
         size = _size(source)
         if size <= self.settings.part_size:
             data = source if isinstance(source, bytes) else source.read(size)
@@ -227,6 +227,18 @@ class S3Store:
             described["ServerSideEncryption"] = "aws:kms"
             described["SSEKMSKeyId"] = self.settings.encryption.kms_key_id
         return described
+
+    def _if_absent(self, key: str) -> dict[str, str]:
+        """Give the condition of a write that only creates.
+
+        A server that is known to ignore it is at least asked first: no help against a race.
+        """
+        if self._swaps is not False:
+            return {"IfNoneMatch": "*"}
+        with suppress(NotFound):
+            self.moment(key)
+            raise Conflict(f"{key}: there is such an object")
+        return {}
 
     def _heeds_conditions(self) -> bool:
         """Try on an object of no meaning whether the server refuses what it has to refuse."""

@@ -29,14 +29,15 @@ from ltxvfs.core.errors import (
 CONNECTIONS = 64
 """Kept open at most; each is made only when a request finds none free."""
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 30.0
 """A server that is silent for so long has lost the request."""
 
 _CONNECT_TIMEOUT_S = 10.0
 
 
-def make_client(settings: S3Settings, timeout_s: float = TIMEOUT_S) -> Any:
+def make_client(settings: S3Settings, timeout_s: float | None = None) -> Any:
     """Make a client; asks the server for the bucket's region if nothing tells it."""
+    timeout_s = timeout_s or TIMEOUT_S
     with translated(settings.bucket):
         region = settings.region or _find_region(settings, timeout_s)
         return _client(settings, region, timeout_s)

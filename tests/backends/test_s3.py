@@ -5,6 +5,8 @@ import http.server
 import io
 import json
 import logging
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -586,10 +588,38 @@ def test_a_server_that_ignores_conditions_does_not_swap(store, header):
     assert list(store.list("")) == []
 
 
-def test_a_server_that_knows_no_conditions_does_not_swap(store):
+def test_a_server_that_knows_no_conditions_does_not_swap_but_is_asked_before_a_creation(store):
     answers(store, "PutObject", None, error("NotImplemented", 501))
     assert not store.swaps
     assert list(store.list("")) == []
+    sent = requests_of(store)
+    store.write("k", b"first", if_absent=True)
+    with pytest.raises(Conflict):
+        store.write("k", b"second", if_absent=True)
+    assert [request.method for request in sent] == ["HEAD", "PUT", "HEAD"]
+    assert store.read("k") == b"first"
+
+
+AWAY = """
+import sys, time
+import apsw
+import ltxvfs
+
+begun = time.monotonic()
+ltxvfs.register(replica=sys.argv[1], exit_timeout=0.5)
+con = apsw.Connection(sys.argv[2], vfs="litestream")
+con.execute("CREATE TABLE t(x)")
+print(con.execute("INSERT INTO t VALUES (1) RETURNING x").get, time.monotonic() - begun < 5)
+con.close()
+"""
+
+
+def test_a_database_is_written_while_the_server_is_away(s3, tmp_path):
+    (port,) = free_ports(1)
+    url = seaweedfs.url(port, "p")
+    command = [sys.executable, "-c", AWAY, url, str(tmp_path / "app.db")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+    assert done.stdout == "1 True\n"
 
 
 def test_amazon_is_known_to_swap(monkeypatch):
