@@ -1,6 +1,7 @@
 """Repeating requests: its bounds, its pauses, and conflicts with one's own write."""
 
 import io
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +12,7 @@ from ltxvfs.backends.memory import MemoryStore
 from ltxvfs.backends.retry import Patience, Retry
 from ltxvfs.backends.retrying import Retrying
 from ltxvfs.backends.wrapper import Wrapper
-from ltxvfs.core.errors import Conflict, Denied, NotFound, Unavailable
+from ltxvfs.core.errors import Conflict, Denied, NotFound, ReplicaError, Unavailable
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 
@@ -35,7 +36,7 @@ class Clock:
 class Faulty(Wrapper):
     """Fails as a script says: each request takes the next word of it, then all goes well.
 
-    ``before``: nothing is done. ``after``: it is done, but the answer is lost.
+    ``before``: nothing is done. ``after``: it is done or refused, but the answer is lost.
     """
 
     def __init__(self, inner, script):
@@ -48,10 +49,11 @@ class Faulty(Wrapper):
         fault = self.script.pop(0) if self.script else ""
         if fault == "before":
             raise Unavailable("lost before")
-        result = work()
         if fault == "after":
+            with suppress(ReplicaError):
+                work()
             raise Unavailable("lost after")
-        return result
+        return work()
 
 
 def faulty(*script, patience=None):
