@@ -46,7 +46,6 @@ class SFTPStore:
     """
 
     listed_moments = False
-    swaps = True
 
     def __init__(self, login: Login, root: str, *, concurrent_writes: bool = True) -> None:
         self.layout = FOLDERS
@@ -54,6 +53,7 @@ class SFTPStore:
         self._line = Line(login)
         self._concurrent_writes = concurrent_writes
         self._records = RecordLog(self)
+        self._swaps: bool | None = None
 
     @classmethod
     def from_url(cls, url: ReplicaURL) -> "SFTPStore":
@@ -66,6 +66,17 @@ class SFTPStore:
             root = root[len(_HOME) :].lstrip("/")
         concurrent_writes = Options(url, OPTIONS).flag("concurrent-writes", True)
         return cls(login, root, concurrent_writes=concurrent_writes)
+
+    @property
+    def swaps(self) -> bool:
+        """Whether the server makes hard links: without them two may create one name.
+
+        Asked at the first look; raises what a request may raise.
+        """
+        if self._swaps is None:
+            nothing = posixpath.join(self._root, f".nothing{TEMP_SUFFIX}")
+            self._swaps = self._line.run("hard links", partial(_makes_links, nothing))
+        return self._swaps
 
     def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
         check_prefix(prefix)
@@ -186,6 +197,15 @@ async def _read(link: Link, path: str, start: int, size: int | None) -> bytes:
     finally:
         link.later(file.close())
     return data
+
+
+async def _makes_links(nothing: str, link: Link) -> bool:
+    try:
+        with suppress(*_ABSENT, asyncssh.SFTPFailure):
+            await link.within(link.sftp.link(nothing, nothing))
+    except asyncssh.SFTPOpUnsupported:
+        return False
+    return True
 
 
 async def _append(upload: Upload, chunk: bytes, _: Link) -> None:

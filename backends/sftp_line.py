@@ -122,4 +122,4 @@ async def _connect(login: Login) -> Link:
     except BaseException:
         ssh.abort()
         raise
-    return Link(login.address, ssh, sftp)
+    return Link(ssh, sftp)

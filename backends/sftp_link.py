@@ -24,10 +24,7 @@ _UNSYNCABLE = (
 class Link:
     """A session that is up, until its connection is lost. Lives on one event loop."""
 
-    def __init__(
-        self, address: str, ssh: asyncssh.SSHClientConnection, sftp: asyncssh.SFTPClient
-    ) -> None:
-        self.address = address
+    def __init__(self, ssh: asyncssh.SSHClientConnection, sftp: asyncssh.SFTPClient) -> None:
         self.sftp = sftp
         self._ssh = ssh
         self._folders: dict[str, asyncssh.SFTPClientFile] = {}

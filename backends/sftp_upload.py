@@ -1,8 +1,6 @@
 """An object on its way to an SFTP server: a temporary file beside the object's place."""
 
 import asyncio
-import functools
-import logging
 import os
 import secrets
 from collections.abc import Coroutine
@@ -19,7 +17,6 @@ from ltxvfs.core.errors import Conflict
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 _SECONDS_MAX = (1 << 32) - 1
-_log = logging.getLogger("ltxvfs")
 _ABSENT = (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath)
 
 
@@ -123,7 +120,6 @@ class Upload:
             self.link.later(sftp.remove(self._temp))
 
     async def _create_name_by_rename(self) -> None:
-        _warn_no_links(self.link.address)
         try:
             await self.link.sftp.rename(self._temp, self._path)
         except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):
@@ -140,12 +136,6 @@ class Upload:
 
     def _conflict(self) -> Conflict:
         return Conflict(f"{self._path.rpartition('/')[2]} is already in the store")
-
-
-@functools.cache
-def _warn_no_links(address: str) -> None:
-    """Say it once for each server."""
-    _log.warning("%s makes no hard links: a second writer may go unnoticed", address)
 
 
 async def _sync(file: asyncssh.SFTPClientFile) -> None:

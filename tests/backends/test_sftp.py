@@ -13,7 +13,6 @@ import pytest
 from servers import rclone, sshd
 from servers.fault_proxy import FaultProxy
 
-from ltxvfs.backends import sftp_upload
 from ltxvfs.backends.sftp import SFTPStore
 from ltxvfs.backends.testing import MOMENT, StoreTests
 from ltxvfs.backends.url import ReplicaURL
@@ -330,22 +329,17 @@ class TestWithoutHardLinks(StoreTests):
     def store(self, rclone_place, open_url):
         return open_url(rclone_place.fresh())
 
-    # There is no way to tell several writers apart, and the log says so.
+    # There is no way to tell several writers apart, and the store says so.
     test_of_many_writers_with_if_absent_one_wins = None
     test_of_many_swaps_of_one_version_one_wins = None
     test_no_swap_is_lost = None
 
+    def test_it_says_that_it_cannot_fence(self, store):
+        assert not store.swaps
 
-def test_a_server_that_cannot_tell_writers_apart_is_named_in_the_log_once(
-    rclone_place, open_url, caplog
-):
-    sftp_upload._warn_no_links.cache_clear()
-    store = open_url(rclone_place.fresh())
-    for key in ("a", "b"):
-        store.write(key, b"x", if_absent=True)
-    (warning,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
-    assert rclone_place.address in warning
-    assert "second writer" in warning
+
+def test_with_hard_links_it_can_fence(store):
+    assert store.swaps
 
 
 # URLs and secrets
