@@ -2,11 +2,13 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from servers.process import unavailable
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -38,6 +40,8 @@ def runnable(page: Path) -> bool:
 @pytest.mark.parametrize("page", [*filter(runnable, PAGES)], ids=name_of)
 def test_every_example_runs(page: Path, tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    if "age-keygen" in page.read_text() and shutil.which("age-keygen") is None:
+        unavailable("age")
     for language, text in BLOCK.findall(page.read_text()):
         done = subprocess.run(
             command(language, text),

@@ -1,5 +1,6 @@
 """A replica that is encrypted from the app to the restored database."""
 
+import json
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from keys import x25519
 
 import ltxvfs
 from ltxvfs.backends.age import AgeStore
+from ltxvfs.backends.file import FileStore
 from ltxvfs.backends.memory import MemoryStore
 from ltxvfs.cli import main
 from ltxvfs.core.errors import ConfigError, Denied, Error
@@ -49,6 +51,8 @@ def test_only_the_identity_restores_it(replica, tmp_path):
     files = [path for path in replica.rglob("*") if path.suffix == ".ltx"]
     assert files
     assert all(path.read_bytes().startswith(b"age-encryption.org/v1\n") for path in files)
+    lease = FileStore(replica).read_record("lock.json").data
+    assert json.loads(lease), "other programs read it"
     ltxvfs.restore(replica, tmp_path / "new.db", age=ltxvfs.AgeKeys(identities=[ALICE.identity]))
     assert rows(tmp_path / "new.db") == 500
     with pytest.raises(Denied, match="encrypted for others"):
