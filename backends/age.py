@@ -9,6 +9,7 @@ import io
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO
@@ -26,6 +27,7 @@ from ltxvfs.backends.age_payload import (
 )
 from ltxvfs.backends.age_range import RawRead, chunks_end, read_range
 from ltxvfs.backends.age_recipients import parse_identities, parse_recipients, unwrap
+from ltxvfs.backends.download import THREADS, each
 from ltxvfs.backends.store import Entry, Store, check_key
 from ltxvfs.backends.wrapper import Wrapper
 from ltxvfs.core.errors import ConfigError, Denied, FormatError, NotFound
@@ -44,6 +46,11 @@ class _Head:
 
     start: int
     payload: Payload | None
+
+
+def _sized(entry: Entry, start: int | None) -> Entry:
+    size = entry.size if start is None else plain_size(entry.size - start) or 0
+    return Entry(entry.key, size, entry.modified)
 
 
 class AgeStore(Wrapper):
@@ -67,17 +74,25 @@ class AgeStore(Wrapper):
         """List with the sizes of the contents.
 
         A size follows from the file's if its header is of our size; whether headers here are is
-        looked up in the first file listed. Where they are not, each file's is, a request each.
+        looked up in the first file listed. Where they are not, each file's is, several at once.
         Among ours, a file with another header is listed with a wrong size: see ``exact_size``.
         """
-        ours: bool | None = None
-        for entry in self.inner.list(prefix, after):
-            size = plain_size(entry.size - _OUR_START) if ours else None
-            if size is None:
-                start = self._start(entry.key)
-                size = entry.size if start is None else plain_size(entry.size - start) or 0
-                ours = start == _OUR_START if ours is None and start is not None else ours
-            yield Entry(entry.key, size, entry.modified)
+        entries = self.inner.list(prefix, after)
+        ours = False
+        for entry in entries:
+            start = self._start(entry)
+            yield _sized(entry, start)
+            if start is not None:
+                ours = start == _OUR_START
+                break
+        if ours:
+            for entry in entries:
+                could_be = plain_size(entry.size - _OUR_START) is not None
+                yield _sized(entry, _OUR_START if could_be else self._start(entry))
+        else:
+            with ThreadPoolExecutor(THREADS, "ltxvfs-age") as pool:
+                for entry, start in each(pool, entries, self._start):
+                    yield _sized(entry, start)
 
     def exact_size(self, key: str, listed: int) -> int:
         """Give the size of an object's content, of which ``list`` said it is ``listed``.
@@ -146,10 +161,10 @@ class AgeStore(Wrapper):
         for key in gone:
             self._forget(key)
 
-    def _start(self, key: str) -> int | None:
+    def _start(self, entry: Entry) -> int | None:
         """Where the chunks of a file begin; ``None`` for what is gone or no age file."""
         try:
-            return self._head(key).start
+            return self._head(entry.key).start
         except (NotFound, FormatError):
             return None
 

@@ -9,7 +9,7 @@ import io
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
@@ -25,6 +25,22 @@ R = TypeVar("R")
 
 RangeRead = Callable[[int, int], bytes]
 """Reads exactly so many bytes from an offset on, or raises; from any thread."""
+
+
+def each(pool: Executor, items: Iterable[T], ask: Callable[[T], R]) -> Iterator[tuple[T, R]]:
+    """Give each item with its answer, in order; at most ``THREADS`` are asked for ahead."""
+    asked: deque[tuple[T, Future[R]]] = deque()
+    try:
+        for item in items:
+            asked.append((item, pool.submit(ask, item)))
+            if len(asked) == THREADS:
+                first, answer = asked.popleft()
+                yield first, answer.result()
+        for item, answer in asked:
+            yield item, answer.result()
+    finally:
+        for _, answer in asked:
+            answer.cancel()
 
 
 class Downloads:
@@ -44,19 +60,8 @@ class Downloads:
         return io.BufferedReader(_Stream(read, start, end, self._pool, self._ahead), _BUFFER_SIZE)
 
     def each(self, items: Iterable[T], ask: Callable[[T], R]) -> Iterator[tuple[T, R]]:
-        """Give each item with its answer, in order; a bounded number is asked for at once."""
-        asked: deque[tuple[T, Future[R]]] = deque()
-        try:
-            for item in items:
-                asked.append((item, self._pool.submit(ask, item)))
-                if len(asked) == THREADS:
-                    first, answer = asked.popleft()
-                    yield first, answer.result()
-            for item, answer in asked:
-                yield item, answer.result()
-        finally:
-            for _, answer in asked:
-                answer.cancel()
+        """Give each item with its answer, in order; some are asked for at once."""
+        return each(self._pool, items, ask)
 
     def close(self) -> None:
         """Wait for what is being read and give the threads back; may be called twice."""

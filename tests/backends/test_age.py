@@ -1,5 +1,6 @@
 import io
 import os
+import threading
 
 import pyrage
 import pytest
@@ -149,6 +150,24 @@ def test_listings_read_the_headers_of_others_files():
         recipients = [pyrage.x25519.Recipient.from_str(x25519().recipient)] * (count + 1)
         inner.write(f"k{count}", pyrage.encrypt(NOISE[:CHUNK], recipients))
     assert [entry.size for entry in encrypted(inner).list("")] == [CHUNK] * 3
+
+
+def test_the_headers_of_others_files_are_read_at_once():
+    class Slow(MemoryStore):
+        together = threading.Barrier(8)
+        waiting = False
+
+        def read(self, key, start=0, size=None):
+            if self.waiting and key != "k0":
+                self.together.wait(5)
+            return super().read(key, start, size)
+
+    inner = Slow()
+    recipient = pyrage.x25519.Recipient.from_str(ALICE.recipient)
+    for count in range(9):
+        inner.write(f"k{count}", pyrage.encrypt(NOISE[:count], [recipient]))
+    inner.waiting = True
+    assert [entry.size for entry in encrypted(inner).list("")] == list(range(9))
 
 
 def test_a_foreign_file_among_ours_is_measured_on_demand():

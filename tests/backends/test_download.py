@@ -76,7 +76,7 @@ def test_streams_begin_before_they_are_read(downloads):
 def test_what_nobody_reads_yet_is_bounded(downloads):
     source = Source()
     streams = [downloads.open(source.read, 0, len(NOISE)) for _ in range(5)]
-    downloads.close()  # what was asked for is done
+    downloads._pool.shutdown()  # what was asked for is done
     assert len(source.asked) <= len(streams) + PARTS_AHEAD
     assert source.asked.count(0) == len(streams)
     for stream in streams:
