@@ -177,6 +177,7 @@ def test_of_two_databases_on_one_replica_one_is_told(
     second = subprocess.Popen(
         [sys.executable, "-c", SECOND, copy, url, str(RENEWED_S)],
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
     while second.poll() is None:
