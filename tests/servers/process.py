@@ -19,7 +19,7 @@ LOG_TAIL = 4000
 
 
 def unavailable(what: str) -> NoReturn:
-    """Skip, or fail where a run has to have every server (LTXVFS_SERVERS=required)."""
+    """Skip, or fail where a run has to have every server (``LTXVFS_SERVERS=required``)."""
     if os.environ.get("LTXVFS_SERVERS") == "required":
         pytest.fail(f"a server that this run requires cannot start: {what}", pytrace=False)
     pytest.skip(f"server not available: {what}")
@@ -56,6 +56,8 @@ def running(
     shows the end of its log, which stays in ``folder/server.log``.
     """
     name = Path(command[0]).name
+    if os.environ.get("LTXVFS_SERVERS") == "none":
+        unavailable("this run wants none")
     if shutil.which(command[0]) is None:
         unavailable(f"{command[0]} is not installed")
     log = folder / "server.log"
