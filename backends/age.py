@@ -30,11 +30,12 @@ from ltxvfs.backends.age_recipients import parse_identities, parse_recipients, u
 from ltxvfs.backends.download import THREADS, each
 from ltxvfs.backends.store import Entry, Store, check_key
 from ltxvfs.backends.wrapper import Wrapper
-from ltxvfs.core.errors import ConfigError, Denied, FormatError, NotFound
+from ltxvfs.core.errors import ConfigError, Denied, FormatError, NotFound, Unavailable
 
 _OUR_START = header.HEADER_SIZE + NONCE_SIZE
 _HEADS_KEPT = 4096  # under 1 KiB each
 _STREAMED_SIZE = 1 << 20
+_REPLACED_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class _Head:
     """
 
     start: int
+    nonce: bytes
     payload: Payload | None
 
 
@@ -112,21 +114,24 @@ class AgeStore(Wrapper):
 
     def read(self, key: str, start: int = 0, size: int | None = None) -> bytes:
         check_key(key)
-        head = self._known(key)
-        if head is not None and head.payload is not None:
-            try:
-                raw = self._raw(key)
-                return read_range(raw, head.start, head.payload, start, size, key)
-            except FormatError:
-                pass  # damaged, or replaced since its header was read: now it will be seen
-        self._forget(key)
         # Of a range that begins early: the header and the range at once.
         end = 0 if start >= CHUNK_SIZE else None if size is None else chunks_end(start + size)
-        raw = self._raw(key, None if end is None else _OUR_START + end)
-        head = self._head(key, raw)
-        if head.payload is None:
-            raise self._denied(key)
-        return read_range(raw, head.start, head.payload, start, size, key)
+        head = self._known(key)
+        raw = self._raw(key)
+        for _ in range(_REPLACED_MAX):
+            if head is None:
+                raw = self._raw(key, None if end is None else _OUR_START + end)
+                head = self._head(key, raw)
+            try:
+                return self._range(key, head, raw, start, size)
+            except (FormatError, Denied):
+                # Damaged; or replaced since its header was read, and then its header says so.
+                self._forget(key)
+                failed, raw = head, self._raw(key, _OUR_START)
+                head = self._head(key, raw)
+                if head.nonce == failed.nonce:
+                    raise
+        raise Unavailable(f"{key} is replaced again and again while it is read")
 
     def write(
         self,
@@ -160,6 +165,11 @@ class AgeStore(Wrapper):
         self.inner.delete(gone)
         for key in gone:
             self._forget(key)
+
+    def _range(self, key: str, head: _Head, raw: RawRead, start: int, size: int | None) -> bytes:
+        if head.payload is None:
+            raise self._denied(key)
+        return read_range(raw, head.start, head.payload, start, size, key)
 
     def _start(self, entry: Entry) -> int | None:
         """Where the chunks of a file begin; ``None`` for what is gone or no age file."""
@@ -206,7 +216,8 @@ class AgeStore(Wrapper):
             found = header.parse(data, key)
             if found is not None and len(data) >= found.size + NONCE_SIZE:
                 nonce = data[found.size : found.size + NONCE_SIZE]
-                return _Head(found.size + NONCE_SIZE, self._payload(key, found, nonce))
+                payload = self._payload(key, found, nonce)
+                return _Head(found.size + NONCE_SIZE, nonce, payload)
         raise FormatError(key, "the age file ends in its header", offset=len(data))
 
     def _payload(self, key: str, found: header.Header, nonce: bytes) -> Payload | None:

@@ -13,7 +13,7 @@ from ltxvfs.backends.age_header import HEADER_SIZE
 from ltxvfs.backends.age_keys import AgeKeys
 from ltxvfs.backends.memory import MemoryStore
 from ltxvfs.backends.testing import MOMENT, StoreAgreement, StoreTests
-from ltxvfs.core.errors import ConfigError, Conflict, Denied, FormatError, NotFound
+from ltxvfs.core.errors import ConfigError, Conflict, Denied, FormatError, NotFound, Unavailable
 
 ALICE, BOB = x25519(), x25519()
 CHUNK = 64 << 10
@@ -242,6 +242,39 @@ def test_a_replaced_object_is_read_as_what_it_is_now():
     for size in (5 * CHUNK, CHUNK, 10, 3 * CHUNK):
         encrypted(inner).write("k", NOISE[:size])
         assert reader.read("k", CHUNK - 10, CHUNK) == NOISE[:size][CHUNK - 10 :][:CHUNK]
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_an_object_that_is_replaced_while_it_is_read_is_read_anew(warm):
+    class Replaced(MemoryStore):
+        meanwhile = None
+
+        def read(self, key, start=0, size=None):
+            if start and self.meanwhile is not None:
+                meanwhile, self.meanwhile = self.meanwhile, None
+                meanwhile()
+            return super().read(key, start, size)
+
+    inner = Replaced()
+    store = encrypted(inner)
+    store.write("k", NOISE)
+    if warm:
+        store.read("k", 0, 1)
+    inner.meanwhile = lambda: encrypted(inner).write("k", NOISE[10:])
+    assert store.read("k", 3 * CHUNK, 5) == NOISE[10:][3 * CHUNK :][:5]
+
+
+def test_an_object_that_is_always_being_replaced_is_unavailable():
+    class Replaced(MemoryStore):
+        def read(self, key, start=0, size=None):
+            if start:
+                encrypted(self).write("k", NOISE)
+            return super().read(key, start, size)
+
+    store = encrypted(Replaced())
+    store.write("k", NOISE)
+    with pytest.raises(Unavailable):
+        store.read("k", 3 * CHUNK, 5)
 
 
 @given(size=sizes, at=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), warm=st.booleans())
