@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 
 from ltxvfs.backends import nats_objects as objects
 from ltxvfs.backends.nats_link import Link, status
-from ltxvfs.backends.nats_objects import ObjectInfo
+from ltxvfs.backends.nats_objects import Hash, ObjectInfo
 from ltxvfs.backends.nats_stream import Stream
 from ltxvfs.core.errors import NotFound, ReplicaError, Unavailable
 
@@ -115,16 +115,21 @@ class Bucket:
         pieces[0] = pieces[0][start - first_at :]
         return pieces
 
-    async def add_chunks(self, nuid: str, data: bytes) -> int:
-        """Publish chunks after those that are there, in order; gives how many."""
+    async def add_chunks(self, nuid: str, data: bytes, content: Hash) -> int:
+        """Publish chunks after those that are there, and add them to ``content``; gives how many.
+
+        The server stores the one while the next is hashed.
+        """
         subject = objects.chunk_subject(self.name, nuid)
         size = await self._chunk_size()
         view = memoryview(data)
 
         async def publish(at: int) -> int:
-            return await self.stream.publish(subject, bytes(view[at : at + size]), {})
+            piece = bytes(view[at : at + size])
+            content.update(piece)
+            return await self.stream.publish(subject, piece, {})
 
-        # Requests go out in the order they are begun, and the server keeps a connection's order.
+        # Work is begun in order, and the server keeps a connection's order.
         sequences = await in_order(publish, range(0, len(data), size))
         if sequences != sorted(sequences):
             raise Unavailable("chunks reached the NATS bucket out of order")

@@ -149,9 +149,13 @@ class Connection:
 
     async def close(self) -> None:
         with suppress(TimeoutError):
-            # nats-py waits for ever for the end of a connection whose TLS never came about.
+            # nats-py waits for ever to send what it has to a silent server, and for the end of a
+            # connection whose TLS never came about.
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self.client.close()
+        writer = getattr(getattr(self.client, "_transport", None), "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()  # it has no such verb of its own
         await self._on_closed()
 
     async def _connect(self, access: Access, arguments: Mapping[str, Any]) -> None:

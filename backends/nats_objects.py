@@ -23,7 +23,11 @@ _MOMENT_HEADER = "Litestream-Timestamp"
 _NO_TIME = "0001-01-01T00:00:00Z"
 
 
-class _Hash(Protocol):
+class Hash(Protocol):
+    """What ``hashlib`` makes."""
+
+    def update(self, data: bytes, /) -> None: ...
+
     def digest(self) -> bytes: ...
 
 
@@ -80,7 +84,7 @@ class ObjectInfo:
             ) from None
 
 
-def digest(content: _Hash) -> str:
+def digest(content: Hash) -> str:
     """Give a SHA-256 as the metadata holds it."""
     return "SHA-256=" + base64.urlsafe_b64encode(content.digest()).decode()
 

@@ -14,11 +14,11 @@ from typing import BinaryIO
 from ltxvfs.backends import nats_objects as objects
 from ltxvfs.backends.event_loop import EventLoop
 from ltxvfs.backends.nats_bucket import WINDOW, Bucket
-from ltxvfs.backends.nats_objects import ObjectInfo
+from ltxvfs.backends.nats_objects import Hash, ObjectInfo
 from ltxvfs.core.errors import Conflict, ReplicaError, Unavailable
 
 _BATCH_SIZE = WINDOW * objects.CHUNK_SIZE
-"""What a write holds in memory: read and hashed by the caller's thread, then sent at once."""
+"""What a write holds in memory: read by the caller's thread, then sent at once."""
 
 _PUBLISH_TRIES = 100
 _LEFTOVERS_MAX = 1000
@@ -53,9 +53,11 @@ class Uploads:
         try:
             info, before = self._send_chunks(upload, source, moment, if_absent=if_absent)
             self._loop.run(self._publish(upload, info, before, if_absent=if_absent))
-        except BaseException:
+        except BaseException as error:
+            # Where the server is out of reach its chunks have to wait for better times.
+            reachable = not isinstance(error, Unavailable)
             with suppress(ReplicaError):
-                self._loop.run(self._give_up(upload))
+                self._loop.run(self._give_up(upload, reachable=reachable))
             raise
         return info
 
@@ -79,21 +81,21 @@ class Uploads:
         content = hashlib.sha256()
         data = source.read(_BATCH_SIZE)
         size = len(data)
-        content.update(data)
-        before, chunks = self._loop.run(self._begin(upload, data))
+        before, chunks = self._loop.run(self._begin(upload, data, content))
         _check_absent(before, upload.name, if_absent=if_absent)
         while data := source.read(_BATCH_SIZE) if data else b"":
-            content.update(data)
             size += len(data)
-            chunks += self._loop.run(self._bucket.add_chunks(upload.nuid, data))
+            chunks += self._loop.run(self._bucket.add_chunks(upload.nuid, data, content))
         digest = objects.digest(content)
         return ObjectInfo(upload.name, upload.nuid, size, chunks, digest, moment), before
 
-    async def _begin(self, upload: _Leftover, data: bytes) -> tuple[ObjectInfo | None, int]:
+    async def _begin(
+        self, upload: _Leftover, data: bytes, content: Hash
+    ) -> tuple[ObjectInfo | None, int]:
         """Send the first chunks and look what is there, at once: a small object is just these."""
         found = asyncio.create_task(self._bucket.find(upload.name))
         try:
-            chunks = await self._bucket.add_chunks(upload.nuid, data)
+            chunks = await self._bucket.add_chunks(upload.nuid, data, content)
             return await found, chunks
         finally:
             found.cancel()
@@ -123,9 +125,10 @@ class Uploads:
             return
         raise Unavailable(f"{info.name} is being replaced again and again")
 
-    async def _give_up(self, upload: _Leftover) -> None:
+    async def _give_up(self, upload: _Leftover, *, reachable: bool) -> None:
         self._remember(upload)
-        await self.sweep()
+        if reachable:
+            await self.sweep()
 
     def _remember(self, left: _Leftover) -> None:
         self._leftovers[left.nuid] = left

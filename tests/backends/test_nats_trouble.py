@@ -73,6 +73,39 @@ def test_a_silent_server_is_unavailable_and_another_connection_is_tried(tmp_path
             assert store.read("k") == b"x"
 
 
+def test_a_server_that_falls_silent_in_an_upload_is_given_up_and_its_socket_closed(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("ltxvfs.backends.nats_link._SILENCE_S_MAX", 0.5)
+    with servers.serving(tmp_path) as server, FaultProxy(server.address) as proxy:
+        server.make_bucket("b")
+        store = open_nats(server.url("b").replace(server.address, proxy.address))
+        with closing(store):
+            store.write("k", b"x")
+            sockets = count_sockets()
+            proxy.bandwidth = 1.0
+            began = time.monotonic()
+            with pytest.raises(Unavailable):
+                store.write("k", bytes(30_000_000))
+            assert time.monotonic() - began < 10
+            proxy.cut_now()
+            proxy.bandwidth = 0.0
+            assert store.read("k") == b"x"
+            until(lambda: count_sockets() == sockets)
+
+
+def count_sockets():
+    links = (os.path.join("/proc/self/fd", name) for name in os.listdir("/proc/self/fd"))
+    return sum(os.path.lexists(link) and "socket" in os.readlink(link) for link in links)
+
+
+def until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_restarted_server_is_unavailable_and_then_there_again(tmp_path):
     (port,) = free_ports(1)
     with servers.serving(tmp_path, port=port) as server:
