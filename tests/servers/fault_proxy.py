@@ -149,6 +149,7 @@ class _End(asyncio.Protocol):
             assert self._transport is not None
             self._mute = True
             self._transport.write(answer)
+            self._transport.write_eof()
         if self._to_server and self._proxy.take("silences"):
             self._mute = True
         if self._mute or self._proxy.silent:

@@ -91,6 +91,14 @@ def test_it_answers_once_in_the_servers_place(
     assert get(client) == (200, BODY)
 
 
+def test_an_answer_may_be_shorter_than_it_says(
+    proxy: FaultProxy, client: http.client.HTTPConnection
+) -> None:
+    proxy.answer_next(200, b"short", length=1000)
+    with pytest.raises(http.client.IncompleteRead):
+        get(client)
+
+
 @pytest.mark.parametrize("reset", [True, False])
 @pytest.mark.parametrize("after", [0, 10, 300_000])
 def test_it_cuts_one_answer(
