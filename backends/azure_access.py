@@ -24,6 +24,7 @@ KEY = "LITESTREAM_AZURE_ACCOUNT_KEY"
 CONNECTION = "AZURE_STORAGE_CONNECTION_STRING"
 
 _GET_SIZE_MAX = 32 << 20
+_READ_SIZE = 1 << 20
 _ACCOUNT = re.compile("[a-z0-9-]+")
 _ENDPOINT = re.compile(r"https?://[^/?#@\s]+(/[^?#@\s]*)?")
 
@@ -106,7 +107,10 @@ def _settings(timeout_s: float) -> dict[str, Any]:
     use_adapter(session)
     return {
         "transport": RequestsTransport(
-            session=session, connection_timeout=timeout_s, read_timeout=timeout_s
+            session=session,
+            connection_timeout=timeout_s,
+            read_timeout=timeout_s,
+            connection_data_block_size=_READ_SIZE,
         ),
         "retry_total": 0,  # the Retrying store repeats, for every provider alike
         "max_single_get_size": _GET_SIZE_MAX,
