@@ -19,6 +19,9 @@ from ltxvfs.core.errors import ConfigError
 
 GROUP = "ltxvfs.backends"
 REQUESTS_MAX = 64
+EXTRAS = {"abs": "azure", "gs": "gcs", "webdavs": "webdav"}
+"""From a scheme to the extra that installs its packages, where that has another name."""
+
 _LOCAL = ("file", "memory")
 
 
@@ -73,6 +76,6 @@ def _load(point: EntryPoint) -> Callable[[ReplicaURL], Store]:
     except ImportError as error:
         raise ConfigError(
             f"{point.name}:// needs a package that is missing ({error.name}): "
-            f"pip install 'ltxvfs[{point.name}]'"
+            f"pip install 'ltxvfs[{EXTRAS.get(point.name, point.name)}]'"
         ) from error
     return factory

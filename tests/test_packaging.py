@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from ltxvfs.backends.registry import EXTRAS, GROUP
+
 ROOT = Path(__file__).resolve().parents[1]
 # Where the name to import is not the name to install.
 DISTRIBUTIONS = {
@@ -50,6 +52,12 @@ def test_every_extra_is_in_all() -> None:
     extras = project()["project"]["optional-dependencies"]
     named = extras["all"][0].removeprefix("ltxvfs[").removesuffix("]").split(",")
     assert set(named) == set(extras) - {"all", "dev"}
+
+
+def test_every_scheme_has_an_extra() -> None:
+    schemes = set(project()["project"]["entry-points"][GROUP]) - {"file", "memory"}
+    extras = project()["project"]["optional-dependencies"]
+    assert {EXTRAS.get(scheme, scheme) for scheme in schemes} <= set(extras)
 
 
 def third_party_imports() -> set[str]:
