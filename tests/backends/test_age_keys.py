@@ -1,3 +1,4 @@
+import base64
 import copy
 import pickle
 
@@ -12,6 +13,7 @@ from ltxvfs.backends.age_recipients import parse_identities, parse_recipients
 from ltxvfs.core.errors import ConfigError
 
 ALICE, BOB = x25519(), x25519()
+NEUTRAL_POINT = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + (1).to_bytes(32, "little")
 
 
 def refusal(parse, text):
@@ -80,6 +82,7 @@ def test_a_bad_recipient_is_named_by_its_place_only(tmp_path):
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA": "damaged SSH key",
         ssh(tmp_path, "ecdsa").recipient: "age cannot use",
         ssh(tmp_path, "rsa", "-b", "1024").recipient: "2048",
+        f"ssh-ed25519 {base64.b64encode(NEUTRAL_POINT).decode()}": "hides nothing",
         # u = 0: every secret that is shared with it is zero
         "age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z": "hides nothing",
     }
