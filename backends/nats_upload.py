@@ -15,7 +15,7 @@ from ltxvfs.backends import nats_objects as objects
 from ltxvfs.backends.event_loop import EventLoop
 from ltxvfs.backends.nats_bucket import WINDOW, Bucket
 from ltxvfs.backends.nats_objects import Hash, ObjectInfo
-from ltxvfs.core.errors import Conflict, ReplicaError, Unavailable
+from ltxvfs.core.errors import Conflict, Error, Unavailable
 
 _BATCH_SIZE = WINDOW * objects.CHUNK_SIZE
 """What a write holds in memory: read by the caller's thread, then sent at once."""
@@ -56,7 +56,7 @@ class Uploads:
         except BaseException as error:
             # Where the server is out of reach its chunks have to wait for better times.
             reachable = not isinstance(error, Unavailable)
-            with suppress(ReplicaError):
+            with suppress(Error):
                 self._loop.run(self._give_up(upload, reachable=reachable))
             raise
         return info
@@ -65,12 +65,12 @@ class Uploads:
         """Remove chunks that belong to no object any more, now or later."""
         try:
             await self._bucket.remove_chunks(nuid)
-        except ReplicaError:
+        except Error:
             self._remember(_Leftover("", nuid))
 
     async def sweep(self) -> None:
         """Remove what could not be removed before, as far as that is possible now."""
-        with suppress(ReplicaError):
+        with suppress(Error):
             for left in list(self._leftovers.values()):
                 await self._remove(left)
 
