@@ -36,9 +36,11 @@ class Upload:
         self._temp = f"{folder}/{unique}" if "/" in path else unique
         self._file: asyncssh.SFTPClientFile | None = None
         self._size = 0
+        self._in_one_request = False
 
     async def begin(self, *, in_one_request: bool, concurrent: bool) -> None:
-        """Create the temporary file and its folders."""
+        """Create the temporary file and its folders; say whether one request will hold it all."""
+        self._in_one_request = in_one_request
         try:
             await self._create(in_one_request, concurrent)
         except _ABSENT:
@@ -59,8 +61,12 @@ class Upload:
         seconds = min(max((moment - _EPOCH) // _SECOND, 0), _SECONDS_MAX)
         times = asyncssh.SFTPAttrs(atime=seconds, mtime=seconds)
         file = self._opened
-        work: list[Coroutine[Any, Any, object]] = [self.append(last)] if last else []
-        work += [file.setstat(times), _sync(file)]
+        work: list[Coroutine[Any, Any, object]] = [file.setstat(times), _sync(file)]
+        if last and self._in_one_request:
+            work.insert(0, self.append(last))
+        elif last:
+            # Its pieces would leave after the others, and so change the time.
+            await self.append(last)
         await self.link.within(asyncio.gather(*work), len(last))
         self.link.later(file.close())
         await self.link.within(self._create_name() if if_absent else self._take_name())

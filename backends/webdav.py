@@ -4,7 +4,7 @@ import builtins
 import os
 import posixpath
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -92,13 +92,17 @@ class WebDAVStore:
         path = self._path(key)
         body = source if isinstance(source, bytes) else _Body(source)
         with self._temporary(path) as temp:
-            self._put(temp, body)
-            with self._folder_of(path):
-                self._name(temp, path, if_absent=if_absent)
+            self._in_folder(temp, lambda: self._put(temp, body))
+            self._in_folder(path, lambda: self._name(temp, path, if_absent=if_absent))
         return Entry(key, len(body), modified or datetime.now(UTC))
 
     def delete(self, keys: Iterable[str]) -> None:
         paths = [self._path(key) for key in keys]
+        if len(paths) <= 1:
+            # Without threads: none can be started any more while the program ends.
+            for path in paths:
+                self._delete(path)
+            return
         with ThreadPoolExecutor(_DELETES_AT_ONCE) as pool:
             for _ in pool.map(self._delete, paths):
                 pass
@@ -128,8 +132,7 @@ class WebDAVStore:
         name = f"{posixpath.basename(path)}.{os.getpid()}.{secrets.token_hex(4)}{TEMP_SUFFIX}"
         temp = f"{self._root}/{_TEMP_FOLDER}/{name}"
         try:
-            with self._folder_of(temp):
-                yield temp
+            yield temp
         except BaseException:
             with suppress(ReplicaError):
                 self._client.request("DELETE", temp, ok=(200, 204, 404), timeout_s=_TIDY_TIMEOUT_S)
@@ -159,22 +162,28 @@ class WebDAVStore:
         if answer.status_code == HTTPStatus.PRECONDITION_FAILED:
             raise conflict
 
-    @contextmanager
-    def _folder_of(self, path: str) -> Iterator[None]:
-        """Have the folder of a path; servers answer in many ways where it is missing."""
-        folder = posixpath.dirname(path)
+    def _in_folder(self, path: str, work: Callable[[], None]) -> None:
+        """Do what puts something at a path, in a folder that is made if need be."""
+        try:
+            self._need_folder(posixpath.dirname(path))
+            work()
+        except Conflict:
+            raise
+        except NotFound:
+            # Deleted, or made by several at once: rclone loses sight of it for a moment.
+            self._folders.clear()
+            self._need_folder(posixpath.dirname(path))
+            work()
+        except ReplicaError:
+            self._folders.clear()  # servers answer in many ways where a folder is missing
+            raise
+
+    def _need_folder(self, folder: str) -> None:
         if folder not in self._folders:
             self._make_folder(folder)
             if len(self._folders) >= _FOLDERS_MAX:
                 self._folders.clear()
             self._folders.add(folder)
-        try:
-            yield
-        except Conflict:
-            raise
-        except ReplicaError:
-            self._folders.clear()  # somebody may have deleted them
-            raise
 
     def _make_folder(self, path: str) -> None:
         if path in ("", "/"):

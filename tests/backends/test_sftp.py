@@ -56,8 +56,9 @@ def parsed(url):
 # What is on the server
 
 
-def test_files_and_folders_are_the_owners_only_and_bear_the_moment_in_seconds(store, folder):
-    store.write("ltx/0/a", b"x", modified=MOMENT)
+@pytest.mark.parametrize("size", [1, 300_000, 1 << 20, 9 << 20])
+def test_files_and_folders_are_the_owners_only_and_bear_the_moment_in_seconds(store, folder, size):
+    store.write("ltx/0/a", io.BytesIO(bytes(size)), modified=MOMENT)
     found = (folder / "ltx/0/a").stat()
     assert stat.S_IMODE(found.st_mode) == 0o600
     assert found.st_mtime == int(MOMENT.timestamp())
