@@ -190,7 +190,7 @@ class S3Store:
                     data = body.read()
         except BehindEnd:
             return b"", ""
-        if len(data) != _promised_size(answer):
+        if len(data) != _promised_size(answer, key):
             raise Unavailable(f"{key}: the answer was cut off")
         return data, told(answer, "ETag", key)
 
@@ -275,10 +275,10 @@ def _range(start: int, size: int | None) -> str:
     return f"bytes={start}-" if size is None else f"bytes={start}-{start + size - 1}"
 
 
-def _promised_size(answer: Any) -> int:
+def _promised_size(answer: Any, key: str) -> int:
     """Give the size of a body by its range, if it has one: that is said twice, and checked."""
     match = re.fullmatch(r"bytes (\d+)-(\d+)/.*", answer.get("ContentRange") or "")
-    return int(match[2]) - int(match[1]) + 1 if match else int(answer["ContentLength"])
+    return int(match[2]) - int(match[1]) + 1 if match else int(told(answer, "ContentLength", key))
 
 
 def _timestamp(answer: Any) -> str:

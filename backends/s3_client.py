@@ -143,10 +143,11 @@ def translated(key: str) -> Iterator[None]:
 
 
 def told(answer: Any, name: str, key: str) -> Any:
-    """Give what a good answer always has; one without it is not from the server that we mean."""
-    if not answer.get(name) and answer.get(name) is not False:
+    """Give what a good answer always has; one without it was cut, or is not the server's."""
+    value = answer.get(name)
+    if value is None or value == "":
         raise Unavailable(f"{key}: the server's answer has no {name}: is there a proxy between?")
-    return answer[name]
+    return value
 
 
 class BehindEnd(ReplicaError):

@@ -12,6 +12,7 @@ from servers.fault_proxy import FaultProxy
 from servers.fixtures import STORES
 from servers.place import Place
 
+from ltxvfs.backends import s3_client
 from ltxvfs.backends.memory import MemoryStore
 from ltxvfs.backends.registry import open_store
 from ltxvfs.backends.store import Store
@@ -63,6 +64,12 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
 def proxy(place: Place) -> Iterator[FaultProxy]:
     with FaultProxy(place.address) as proxy:
         yield proxy
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give silence less time than a user's line is given."""
+    monkeypatch.setattr(s3_client, "TIMEOUT_S", 4.0)
 
 
 def made(folder: Path) -> Path:
