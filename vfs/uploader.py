@@ -14,7 +14,7 @@ from typing import Any
 
 from ltxvfs.backends.replica import ReplicaClient
 from ltxvfs.core.errors import Conflict, Error, FencedError, NotFound
-from ltxvfs.core.types import TXID, FileInfo
+from ltxvfs.core.types import TXID
 from ltxvfs.door import lib
 from ltxvfs.folder import Folder
 from ltxvfs.history import History
@@ -52,6 +52,7 @@ class Uploader:
         self._ending = threading.Lock()  # guards the two below
         self._stopping = False
         self._ended = False
+        self._known: set[TXID] = set()  # local files up to there, which were looked at too
         self._astray = ""  # why a full image must follow, until one is written
         self._told = ""
         self._asked = object()  # who wants the replica listed puts another one here
@@ -148,10 +149,14 @@ class Uploader:
                 self._answered, looked = asked, True
                 lib.ltx_upload_tell(self._handle)
             # The lease comes before an image: behind what another goes on with it is for nothing.
-            if self._is_astray(self._remote) and not self._tenure.hold():
+            sealed = self._folder.sealed()
+            if self._is_astray(self._remote, sealed) and not self._tenure.hold():
                 self._begin_chain(self._remote)
                 self._astray = self._told = ""
-            if not self._astray and self._upload(self._remote, looked=looked):
+                sealed = self._folder.sealed()
+                self._known = set(sealed)
+            pending = [txid for txid in sealed if txid > self._remote]
+            if not self._astray and self._upload(self._remote, pending, looked=looked):
                 self._trouble.over()
                 return _IDLE_S
             self._remote = None
@@ -169,29 +174,34 @@ class Uploader:
         """List the replica: give its newest TXID."""
         newest = self._replica.newest()
         remote = TXID(0) if newest is None else newest.max_txid
-        self._astray = self._why_astray(remote, newest)
+        sealed = self._folder.sealed()
+        self._known = set(sealed)
+        if newest is not None and remote in sealed and not self._history.may_hold(newest):
+            self._astray = f"the replica's {remote} is another writer's"
+        else:
+            self._astray = self._why_astray(remote, sealed)
         if not self._astray:
-            self._announce(remote)
+            # Without a local file it is open where the chain begins: nothing of it is there yet.
+            self._announce(remote if sealed else TXID(0))
         return remote
 
-    def _why_astray(self, remote: TXID, newest: FileInfo | None = None) -> str:
+    def _why_astray(self, remote: TXID, sealed: list[TXID]) -> str:
         """Say why no local file can follow: lost, or of another replica; empty if one can."""
-        sealed = self._folder.sealed()
-        if newest is not None and remote in sealed and not self._history.may_hold(newest):
-            return f"the replica's {remote} is another writer's"
         pending = [txid for txid in sealed if txid > remote]
         behind = bool(sealed) and sealed[-1] < remote
-        if behind or (pending and pending[0] != remote + 1):
-            return f"local files do not follow the replica's {remote}"
-        return ""
+        gap = bool(pending) and pending[0] != remote + 1
+        # Sealed since the look, and yet not above what the replica had: another went on meanwhile.
+        late = any(txid <= remote and txid not in self._known for txid in sealed)
+        why = f"local files do not follow the replica's {remote}"
+        return why if behind or gap or late else ""
 
-    def _is_astray(self, remote: TXID) -> bool:
+    def _is_astray(self, remote: TXID, sealed: list[TXID]) -> bool:
         """Whether a full image must follow, as nothing else can; no barrier passes before it does.
 
         So it stays until one is written: the next local files may have the right TXIDs, and yet
         the wrong content.
         """
-        self._astray = self._astray or self._why_astray(remote)
+        self._astray = self._astray or self._why_astray(remote, sealed)
         if self._astray and self._astray != self._told:
             self._told = self._astray
             log.warning("%s: %s: a full image follows", self._name, self._told)
@@ -199,17 +209,19 @@ class Uploader:
             self._announce(TXID(0))
         return bool(self._astray)
 
-    def _upload(self, remote: TXID, *, looked: bool) -> bool:
+    def _upload(self, remote: TXID, pending: list[TXID], *, looked: bool) -> bool:
         """Upload what follows ``remote``; False when the replica must be looked at again."""
-        for txid in [txid for txid in self._folder.sealed() if txid > remote]:
+        for txid in pending:
             if self._tenure.hold() or not (looked or self._has(remote)):
                 return False
             self._put(txid)
             self._trouble.over()
             looked = True
             self._remote = txid
+            self._known.add(txid)
             self._announce(txid)
             self._forget(txid)
+            self._known = {txid}
         return True
 
     def _has(self, remote: TXID) -> bool:

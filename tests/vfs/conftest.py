@@ -16,7 +16,8 @@ def _background() -> set[threading.Thread]:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_left_behind() -> Iterator[None]:
+def _nothing_left_behind(tmp_path: Path) -> Iterator[None]:
+    """Wait for the threads to end, and only then let the folder be deleted."""
     before = _background()
     yield
     databases().configure({})
