@@ -94,7 +94,7 @@ class Writer:
 
     def upload(self, last: int) -> None:
         """Run the uploader's thread once, begun anew: it finds out where the replica stands."""
-        uploader = self._uploader()
+        uploader = self.uploader()
         uploader.stop()
         uploader.run()
         if uploader.error is not None:
@@ -104,9 +104,10 @@ class Writer:
     @property
     def announced(self) -> TXID:
         """What barriers are told that the replica holds."""
-        return self._uploader().txid
+        return self.uploader().txid
 
-    def _uploader(self) -> Uploader:
+    def uploader(self) -> Uploader:
+        """Give an uploader that knows nothing yet."""
         return Uploader(
             self._handle, "app.db", self.client, "campaign", self._folder, self.begin_chain
         )
