@@ -1,14 +1,13 @@
 import errno
 import os
 import stat
-import tempfile
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from ltxvfs.backends.file import FileStore
 from ltxvfs.backends.registry import open_store
-from ltxvfs.backends.testing import MOMENT, StoreAgreement, StoreTests
+from ltxvfs.backends.testing import MOMENT, StoreTests
 from ltxvfs.core.errors import ConfigError, Denied, Unavailable
 
 
@@ -16,20 +15,6 @@ class TestFileStore(StoreTests):
     @pytest.fixture
     def store(self, tmp_path):
         return FileStore(tmp_path / "deep" / "root")
-
-
-class FileAgreement(StoreAgreement):
-    def make_store(self):
-        self.folder = tempfile.TemporaryDirectory()
-        return FileStore(self.folder.name)
-
-    def teardown(self):
-        super().teardown()
-        if hasattr(self, "folder"):
-            self.folder.cleanup()
-
-
-TestFileAgreesWithMemory = FileAgreement.TestCase
 
 
 def files(folder):

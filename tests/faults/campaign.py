@@ -37,7 +37,7 @@ from ltxvfs.uploader import Uploader
 PAGE_SIZES = (4096, 512, 1024)
 TXIDS = range(1, 9)
 ATTEMPTS_MAX = 3
-CASE_S_MAX = 10.0
+CASE_S_MAX = 30.0
 
 
 @dataclass(frozen=True)
