@@ -93,9 +93,11 @@ class AzureStore:
             try:
                 data = blob.download_blob(offset, length).readall()
             except HttpResponseError as error:
-                if error.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                    raise
-                return b""  # the blob ends before
+                if error.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    return b""  # the blob ends before
+                if error.status_code == HTTPStatus.PRECONDITION_FAILED:
+                    raise Unavailable(f"{key} was replaced while it was read") from None
+                raise
         return data if size is None else data[:size]
 
     def write(

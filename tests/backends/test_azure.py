@@ -274,6 +274,13 @@ def test_a_status_has_its_meaning(proxied, verb, status, error):
     assert type(caught.value) is error
 
 
+def test_a_blob_replaced_while_it_is_read_is_read_again(proxied):
+    store, proxy = proxied
+    proxy.answer_next(412)
+    with pytest.raises(Unavailable, match="replaced while it was read"):
+        store.read("k")
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_broken_connection_may_be_tried_again(proxied, verb):
     store, proxy = proxied
