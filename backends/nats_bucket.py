@@ -175,8 +175,6 @@ class Bucket:
         config = {"filter_subject": subject, "idle_heartbeat": int(_HEARTBEAT_S * 1e9)}
         delivery = await self.stream.deliver(config, arrived.put_nowait)
         try:
-            if delivery.count < info.chunks:
-                raise ChunksGone(f"{info.name}: chunks are missing in the bucket")
             return await self._collect(info, arrived)
         finally:
             await delivery.end()
@@ -191,19 +189,20 @@ class Bucket:
                 layout.sequences.append(message.metadata.sequence.stream)
                 layout.ends.append(end)
                 continue
-            # A heartbeat: perhaps what still had to come was removed meanwhile.
+            # A heartbeat. The replica that sends may be behind; but if the leader has no more
+            # either, they were removed.
             silent += 1
-            if not await self._is_newest(info):
-                raise ChunksGone(f"{info.name}: replaced or deleted meanwhile")
+            if await self._count_chunks(info) < info.chunks:
+                raise ChunksGone(f"{info.name}: chunks are missing in the bucket")
             if silent * _HEARTBEAT_S > _SILENCE_S_MAX:
                 raise Unavailable(f"{info.name}: the NATS server stopped sending")
         if end != info.size:
             raise ChunksGone(f"{info.name}: its chunks have {end} bytes instead of {info.size}")
         return layout
 
-    async def _is_newest(self, info: ObjectInfo) -> bool:
-        found = await self.find(info.name)
-        return found is not None and found.sequence == info.sequence
+    async def _count_chunks(self, info: ObjectInfo) -> int:
+        subject = objects.chunk_subject(self.name, info.nuid)
+        return (await self.stream.subjects(subject)).get(subject, 0)
 
     async def _chunk(self, info: ObjectInfo, which: dict[str, Any], size: int) -> bytes:
         data = await self.stream.direct(which)

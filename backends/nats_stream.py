@@ -51,11 +51,6 @@ class Delivery:
     _subscription: Subscription
     _receive: Callable[[Msg | None], None]
 
-    @property
-    def count(self) -> int:
-        """How many there were at the start."""
-        return int(self._made["num_pending"]) + int(self._made["delivered"]["consumer_seq"])
-
     async def end(self) -> None:
         await self._connection.unsubscribe(self._subscription, self._receive)
         if not self._connection.lost:
@@ -115,16 +110,15 @@ class Stream:
         """Remove the messages of a subject (``filter``), up to and without sequence ``seq``."""
         await self._api("STREAM.PURGE", which)
 
-    async def subjects(self, pattern: str) -> list[str]:
-        """Give all subjects that have messages and fit the pattern."""
-        subjects: list[str] = []
-        total = 1
-        while len(subjects) < total:
-            page = await self._api(
-                "STREAM.INFO", {"subjects_filter": pattern, "offset": len(subjects)}
-            )
+    async def subjects(self, pattern: str) -> dict[str, int]:
+        """Give all subjects that have messages and fit the pattern, and how many they have."""
+        subjects: dict[str, int] = {}
+        seen, total = 0, 1
+        while seen < total:
+            page = await self._api("STREAM.INFO", {"subjects_filter": pattern, "offset": seen})
             found = page["state"].get("subjects") or {}
-            subjects += found
+            subjects |= found
+            seen += len(found)
             total = int(page.get("total", 0)) if found else 0
         return subjects
 

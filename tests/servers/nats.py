@@ -1,19 +1,22 @@
 """nats-server with JetStream, in as many ways of asking who one is as it knows."""
 
 import asyncio
+import functools
 import json
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.request import urlopen
 
 import nats
+import nats.js.errors
 from nats.aio.client import Client
 from servers.place import Place
-from servers.process import free_ports, running
+from servers.process import answers, free_ports, running, unavailable
 
 from ltxvfs.backends.nats import NatsStore
 from ltxvfs.backends.url import ReplicaURL
@@ -85,6 +88,50 @@ def serving(
     command = [Path(sys.executable).parent / "nats-server", "-c", path]
     with running(command, folder, lambda: _is_healthy(monitor)):
         yield Server(port)
+
+
+@contextmanager
+def cluster(folder: Path, bucket: str) -> Iterator[list[tuple[Server, subprocess.Popen[bytes]]]]:
+    """Run three servers that keep a bucket of three replicas, the leader of its stream first."""
+    ports, routes = free_ports(3), free_ports(3)
+    members = []
+    with ExitStack() as opened:
+        for n, (port, route) in enumerate(zip(ports, routes, strict=True)):
+            own = folder / f"n{n}"
+            own.mkdir()
+            config = {
+                "server_name": own.name,
+                "host": "127.0.0.1",
+                "port": port,
+                "jetstream": {"store_dir": str(own / "js"), "max_file": "1G"},
+                "cluster": {
+                    "name": "c",
+                    "listen": f"127.0.0.1:{route}",
+                    "routes": [f"nats://127.0.0.1:{each}" for each in routes],
+                },
+                **BY_PASSWORD,
+            }
+            (own / "nats.conf").write_text(json.dumps(config))
+            command = [Path(sys.executable).parent / "nats-server", "-c", own / "nats.conf"]
+            ready = functools.partial(answers, port)
+            members.append((Server(port), opened.enter_context(running(command, own, ready))))
+
+        async def make(client: Client) -> str:
+            """Ask again until the servers have found each other."""
+            stream = client.jetstream()
+            for _ in range(200):
+                try:
+                    await stream.create_object_store(bucket, replicas=3)
+                    info = await stream.stream_info(f"OBJ_{bucket}")
+                except (nats.js.errors.APIError, nats.errors.Error):
+                    await asyncio.sleep(0.1)
+                    continue
+                if info.cluster and info.cluster.leader:
+                    return info.cluster.leader
+            unavailable("a cluster of three nats-servers")
+
+        leader = int(members[0][0].run(make)[1:])
+        yield [members[leader], *members[:leader], *members[leader + 1 :]]
 
 
 @contextmanager
