@@ -1,5 +1,6 @@
 """Every operation of a backup-compact-restore run goes wrong in every way: nothing is lost."""
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +13,8 @@ from ltxvfs.backends.memory import MemoryStore
 from ltxvfs.core.names import HEX_FOLDERS
 
 CASES_MIN = 5000
+# Thousands of runs would wait for a disk most of their time: where there is one, on none.
+FOLDER = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 STORES = {
     "memory": lambda folder: MemoryStore(),
@@ -45,7 +48,7 @@ def test_no_operation_that_goes_wrong_loses_anything(
     expected = objects(good.inner)
     problems = []
     for at, verb in enumerate(good.verbs):
-        with TemporaryDirectory(dir=tmp_path) as folder:
+        with TemporaryDirectory(dir=FOLDER) as folder:
             store = FaultyStore(STORES[name](Path(folder)), fault, at)
             problem = problem_of(life, store, Path(folder), expected)
             assert len(store.verbs) > at
@@ -57,6 +60,6 @@ def test_no_operation_that_goes_wrong_loses_anything(
 def test_the_campaign_is_large_enough(lives: dict[int, Life], tmp_path: Path) -> None:
     counts = []
     for name, seed in RUNS:
-        with TemporaryDirectory(dir=tmp_path) as folder:
+        with TemporaryDirectory(dir=FOLDER) as folder:
             counts.append(len(faultless(lives[seed], name, Path(folder)).verbs))
     assert sum(counts) * len(Fault) >= CASES_MIN
