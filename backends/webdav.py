@@ -5,12 +5,12 @@ import os
 import posixpath
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import BinaryIO
 
+from ltxvfs.backends.daemon_pool import DaemonPool
 from ltxvfs.backends.record_log import RecordLog
 from ltxvfs.backends.store import (
     TEMP_SUFFIX,
@@ -98,12 +98,7 @@ class WebDAVStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         paths = [self._path(key) for key in keys]
-        if len(paths) <= 1:
-            # Without threads: none can be started any more while the program ends.
-            for path in paths:
-                self._delete(path)
-            return
-        with ThreadPoolExecutor(_DELETES_AT_ONCE) as pool:
+        with DaemonPool(_DELETES_AT_ONCE, "ltxvfs-webdav-delete") as pool:
             for _ in pool.map(self._delete, paths):
                 pass
 
