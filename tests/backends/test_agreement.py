@@ -11,7 +11,7 @@ from ltxvfs.backends.store import Store
 from ltxvfs.backends.testing import StoreAgreement
 
 SEQUENCES = {"memory": 1000, "file": 800}
-ON_A_SERVER = 40
+ON_A_SERVER = 30
 """Sequences in CI, whose profile has 100 examples; others do that much less or more."""
 
 
