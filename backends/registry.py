@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 
-from ltxvfs.backends.age_keys import AgeKeys
+from ltxvfs.backends.age.keys import AgeKeys
 from ltxvfs.backends.limited import Limited
 from ltxvfs.backends.metered import Metered
 from ltxvfs.backends.replica import ReplicaClient
@@ -62,7 +62,7 @@ def open_replica(
 def _encrypted(store: Store, keys: AgeKeys) -> Store:
     try:
         # On first use, like each store's module: who does not encrypt needs no such package.
-        from ltxvfs.backends.age import AgeStore
+        from ltxvfs.backends.age.store import AgeStore
     except ImportError as error:
         raise ConfigError(
             f"encryption needs a package that is missing ({error.name}): pip install 'ltxvfs[age]'"

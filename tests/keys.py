@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyrage
 
-from ltxvfs.backends.age_keys import AgeKeys
+from ltxvfs.backends.age.keys import AgeKeys
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,14 @@ FUNCTION_LINES_MAX = 60
 # Who may import what: everybody else goes through these.
 ONLY = {
     "_native": ("core/kernels.py", "vfs/door"),
-    "asyncssh": ("backends/sftp",),
-    "httpx": ("backends/webdav",),
-    "boto3": ("backends/s3_client.py",),
-    "botocore": ("backends/s3_client.py",),
+    "asyncssh": ("backends/sftp/",),
+    "azure": ("backends/azure/",),
+    "boto3": ("backends/s3/client.py",),
+    "botocore": ("backends/s3/client.py",),
+    "cryptography": ("backends/age/",),
+    "google": ("backends/gcs/",),
+    "httpx": ("backends/webdav/",),
+    "nats": ("backends/nats/",),
     "apsw": ("vfs/api.py", "vfs/integrity.py", "vfs/cli/version.py"),
     "click": ("vfs/cli/",),
     "rich": ("vfs/cli/",),

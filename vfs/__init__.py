@@ -7,12 +7,12 @@ if TYPE_CHECKING:
     from ltxvfs.api import last_error as last_error
     from ltxvfs.api import register as register
     from ltxvfs.api import wait as wait
-    from ltxvfs.backends.age_keys import AgeKeys as AgeKeys
+    from ltxvfs.backends.age.keys import AgeKeys as AgeKeys
     from ltxvfs.core.types import TXID as TXID
     from ltxvfs.restoration import restore as restore
 
 _HOMES = {
-    "AgeKeys": "ltxvfs.backends.age_keys",
+    "AgeKeys": "ltxvfs.backends.age.keys",
     "TXID": "ltxvfs.core.types",
     "connect": "ltxvfs.api",
     "last_error": "ltxvfs.api",

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import apsw
 
 from ltxvfs import door, pragmas
-from ltxvfs.backends.age_keys import AgeKeys
+from ltxvfs.backends.age.keys import AgeKeys
 from ltxvfs.core.errors import ConfigError
 from ltxvfs.core.types import TXID
 from ltxvfs.databases import databases

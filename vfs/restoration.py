@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from ltxvfs.assembly import Progress, assemble
-from ltxvfs.backends.age_keys import AgeKeys
+from ltxvfs.backends.age.keys import AgeKeys
 from ltxvfs.backends.file import make_folders, sync_folder
 from ltxvfs.backends.registry import open_replica
 from ltxvfs.backends.replica import ReplicaClient

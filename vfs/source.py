@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO
 
-from ltxvfs.backends.age_keys import MAGIC as ENCRYPTED
+from ltxvfs.backends.age.keys import MAGIC as ENCRYPTED
 from ltxvfs.backends.download import PART_SIZE
 from ltxvfs.backends.replica import ReplicaClient
 from ltxvfs.core.decoder import Decoder, decode_frames

@@ -11,7 +11,7 @@ from itertools import groupby, pairwise
 from pathlib import Path
 
 from ltxvfs.assembly import Progress, in_order
-from ltxvfs.backends.age_keys import AgeKeys
+from ltxvfs.backends.age.keys import AgeKeys
 from ltxvfs.backends.registry import open_replica
 from ltxvfs.backends.replica import ReplicaClient
 from ltxvfs.backends.url import ReplicaURL

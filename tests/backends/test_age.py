@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keys import x25519
 
-from ltxvfs.backends.age import AgeStore
-from ltxvfs.backends.age_header import HEADER_SIZE
-from ltxvfs.backends.age_keys import AgeKeys
+from ltxvfs.backends.age.header import HEADER_SIZE
+from ltxvfs.backends.age.keys import AgeKeys
+from ltxvfs.backends.age.store import AgeStore
 from ltxvfs.backends.memory import MemoryStore
 from ltxvfs.backends.testing import MOMENT, StoreAgreement, StoreTests
 from ltxvfs.core.errors import ConfigError, Conflict, Denied, FormatError, NotFound, Unavailable

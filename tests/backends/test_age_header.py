@@ -3,9 +3,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from keys import x25519
 
-from ltxvfs.backends.age import AgeStore
-from ltxvfs.backends.age_header import HEADER_SIZE, Stanza, decode, encode, pack, parse
-from ltxvfs.backends.age_keys import AgeKeys
+from ltxvfs.backends.age.header import HEADER_SIZE, Stanza, decode, encode, pack, parse
+from ltxvfs.backends.age.keys import AgeKeys
+from ltxvfs.backends.age.store import AgeStore
 from ltxvfs.backends.memory import MemoryStore
 from ltxvfs.core.errors import Denied, FormatError
 

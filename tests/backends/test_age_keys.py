@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keys import ssh, x25519
 
-from ltxvfs.backends import bech32
-from ltxvfs.backends.age_keys import AgeKeys
-from ltxvfs.backends.age_recipients import parse_identities, parse_recipients
+from ltxvfs.backends.age import bech32
+from ltxvfs.backends.age.keys import AgeKeys
+from ltxvfs.backends.age.recipients import parse_identities, parse_recipients
 from ltxvfs.core.errors import ConfigError
 
 ALICE, BOB = x25519(), x25519()

@@ -11,8 +11,8 @@ BOUND_KB = 64 << 10
 
 SCRIPT = """
 import os, sys
-from ltxvfs.backends.age import AgeStore
-from ltxvfs.backends.age_keys import AgeKeys
+from ltxvfs.backends.age.store import AgeStore
+from ltxvfs.backends.age.keys import AgeKeys
 from ltxvfs.backends.file import FileStore
 from ltxvfs.backends.replica import ReplicaClient
 from ltxvfs.core.types import TXID

@@ -10,10 +10,10 @@ from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 from servers import azurite as server
 from servers.fault_proxy import FaultProxy
 
-from ltxvfs.backends import azure
-from ltxvfs.backends.azure import AzureStore
-from ltxvfs.backends.azure_access import CONNECTION, KEY, SAS, AzureAccess
-from ltxvfs.backends.azure_upload import BLOCK_SIZE
+from ltxvfs.backends.azure import store as azure
+from ltxvfs.backends.azure.access import CONNECTION, KEY, SAS, AzureAccess
+from ltxvfs.backends.azure.store import AzureStore
+from ltxvfs.backends.azure.upload import BLOCK_SIZE
 from ltxvfs.backends.registry import open_store
 from ltxvfs.backends.testing import MOMENT, race
 from ltxvfs.backends.url import ReplicaURL

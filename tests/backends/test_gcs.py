@@ -14,8 +14,8 @@ from google.oauth2.service_account import Credentials
 from servers import gcs as server
 from servers.fault_proxy import FaultProxy
 
-from ltxvfs.backends import gcs
-from ltxvfs.backends.gcs import GoogleStore
+from ltxvfs.backends.gcs import store as gcs
+from ltxvfs.backends.gcs.store import GoogleStore
 from ltxvfs.backends.registry import open_store
 from ltxvfs.backends.testing import MOMENT
 from ltxvfs.backends.url import ReplicaURL

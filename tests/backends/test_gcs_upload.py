@@ -16,8 +16,8 @@ import google_crc32c
 import pytest
 from google.auth.credentials import AnonymousCredentials
 
-from ltxvfs.backends.gcs import GoogleStore
-from ltxvfs.backends.gcs_upload import CHUNK_SIZE
+from ltxvfs.backends.gcs.store import GoogleStore
+from ltxvfs.backends.gcs.upload import CHUNK_SIZE
 from ltxvfs.core.errors import Conflict, Denied, Unavailable
 
 SIZE = 2 * CHUNK_SIZE + 12345

@@ -14,7 +14,7 @@ from nats.js.api import ObjectMeta, ObjectMetaOptions
 from servers import nats as servers
 from servers.nats import open_nats
 
-from ltxvfs.backends import nats_objects
+from ltxvfs.backends.nats import objects as nats_objects
 from ltxvfs.backends.testing import MOMENT, StoreTests
 from ltxvfs.core.errors import ConfigError, Conflict, NotFound, ReplicaError, Unavailable
 

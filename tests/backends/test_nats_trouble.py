@@ -41,7 +41,7 @@ def test_no_server_is_unavailable_at_once():
 
 
 def test_a_server_that_says_nothing_is_unavailable(monkeypatch):
-    monkeypatch.setattr("ltxvfs.backends.nats_link._CONNECT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("ltxvfs.backends.nats.link._CONNECT_TIMEOUT_S", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"nats://127.0.0.1:{listener.getsockname()[1]}/b"
         with closing(open_nats(url)) as store, pytest.raises(Unavailable, match="no NATS server"):
@@ -49,7 +49,7 @@ def test_a_server_that_says_nothing_is_unavailable(monkeypatch):
 
 
 def test_a_slow_line_is_no_silence(tmp_path, monkeypatch):
-    monkeypatch.setattr("ltxvfs.backends.nats_link._SILENCE_S_MAX", 0.5)
+    monkeypatch.setattr("ltxvfs.backends.nats.link._SILENCE_S_MAX", 0.5)
     with servers.serving(tmp_path) as server, FaultProxy(server.address) as proxy:
         server.make_bucket("b")
         proxy.bandwidth = 2e6
@@ -62,7 +62,7 @@ def test_a_slow_line_is_no_silence(tmp_path, monkeypatch):
 
 
 def test_a_silent_server_is_unavailable_and_another_connection_is_tried(tmp_path, monkeypatch):
-    monkeypatch.setattr("ltxvfs.backends.nats_link._SILENCE_S_MAX", 0.5)
+    monkeypatch.setattr("ltxvfs.backends.nats.link._SILENCE_S_MAX", 0.5)
     with servers.serving(tmp_path) as server, FaultProxy(server.address) as proxy:
         server.make_bucket("b")
         with closing(open_nats(server.url("b").replace(server.address, proxy.address))) as store:
@@ -76,7 +76,7 @@ def test_a_silent_server_is_unavailable_and_another_connection_is_tried(tmp_path
 def test_a_server_that_falls_silent_in_an_upload_is_given_up_and_its_socket_closed(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("ltxvfs.backends.nats_link._SILENCE_S_MAX", 0.5)
+    monkeypatch.setattr("ltxvfs.backends.nats.link._SILENCE_S_MAX", 0.5)
     with servers.serving(tmp_path) as server, FaultProxy(server.address) as proxy:
         server.make_bucket("b")
         store = open_nats(server.url("b").replace(server.address, proxy.address))

@@ -143,8 +143,8 @@ def test_a_watch_outlives_its_server(tmp_path):
 
 def test_a_silent_server_is_asked_again(store, server, monkeypatch):
     """Consumers of a cluster can go without the connection being lost."""
-    monkeypatch.setattr("ltxvfs.backends.nats_watch._HEARTBEAT_S", 0.2)
-    monkeypatch.setattr("ltxvfs.backends.nats_watch._SILENCE_S_MAX", 0.6)
+    monkeypatch.setattr("ltxvfs.backends.nats.watch._HEARTBEAT_S", 0.2)
+    monkeypatch.setattr("ltxvfs.backends.nats.watch._SILENCE_S_MAX", 0.6)
     with store.watch("") as watch:
         assert not watch.wait(1.0)
 

@@ -3,9 +3,9 @@
 import pytest
 from servers import seaweedfs
 
-from ltxvfs.backends.oss import oss_settings
 from ltxvfs.backends.retrying import Retrying
-from ltxvfs.backends.s3 import S3Store
+from ltxvfs.backends.s3.oss import oss_settings
+from ltxvfs.backends.s3.store import S3Store
 from ltxvfs.backends.testing import MOMENT, StoreTests
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError

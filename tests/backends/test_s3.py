@@ -26,8 +26,8 @@ from servers.process import free_ports
 from ltxvfs.backends.replica import ReplicaClient
 from ltxvfs.backends.retry import Patience, Retry
 from ltxvfs.backends.retrying import Retrying
-from ltxvfs.backends.s3 import S3Store
-from ltxvfs.backends.s3_settings import S3Settings
+from ltxvfs.backends.s3.settings import S3Settings
+from ltxvfs.backends.s3.store import S3Store
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError, Conflict, Denied, ReplicaError, Unavailable
 

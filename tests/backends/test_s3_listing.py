@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ltxvfs.backends.s3_listing import by_key, safe_start
+from ltxvfs.backends.s3.listing import by_key, safe_start
 from ltxvfs.backends.store import Entry
 
 NOW = datetime.now(UTC)

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from ltxvfs.backends.s3_settings import Keys, S3Settings
+from ltxvfs.backends.s3.settings import Keys, S3Settings
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError
 

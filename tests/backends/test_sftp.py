@@ -13,7 +13,7 @@ import pytest
 from servers import rclone, sshd
 from servers.fault_proxy import FaultProxy
 
-from ltxvfs.backends.sftp import SFTPStore
+from ltxvfs.backends.sftp.store import SFTPStore
 from ltxvfs.backends.testing import MOMENT, StoreTests
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError, Conflict, Denied, NotFound, Unavailable
@@ -301,7 +301,7 @@ def test_a_child_of_a_fork_connects_itself(store):
 
 AT_EXIT = """
 import atexit, sys
-from ltxvfs.backends.sftp import SFTPStore
+from ltxvfs.backends.sftp.store import SFTPStore
 from ltxvfs.backends.url import ReplicaURL
 
 store = SFTPStore.from_url(ReplicaURL.parse(sys.argv[1]))

@@ -12,10 +12,10 @@ import pytest
 from servers import apache
 from servers.fault_proxy import FaultProxy
 
-from ltxvfs.backends import webdav_lock
 from ltxvfs.backends.url import ReplicaURL
-from ltxvfs.backends.webdav import WebDAVStore
-from ltxvfs.backends.webdav_listing import parse_listing
+from ltxvfs.backends.webdav import lock as webdav_lock
+from ltxvfs.backends.webdav.listing import parse_listing
+from ltxvfs.backends.webdav.store import WebDAVStore
 from ltxvfs.core.errors import (
     ConfigError,
     Conflict,

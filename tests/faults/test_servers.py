@@ -12,9 +12,9 @@ from servers.fault_proxy import FaultProxy
 from servers.fixtures import STORES
 from servers.place import Place
 
-from ltxvfs.backends import s3_client
 from ltxvfs.backends.memory import MemoryStore
 from ltxvfs.backends.registry import open_store
+from ltxvfs.backends.s3 import client as s3_client
 from ltxvfs.backends.store import Store
 
 ON_SERVERS = [name for name in STORES if name not in ("memory", "file")]

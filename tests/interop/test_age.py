@@ -9,8 +9,8 @@ from keys import ssh, x25519
 from servers.process import unavailable
 
 import ltxvfs
-from ltxvfs.backends.age import AgeStore
-from ltxvfs.backends.age_keys import AgeKeys
+from ltxvfs.backends.age.keys import AgeKeys
+from ltxvfs.backends.age.store import AgeStore
 from ltxvfs.backends.file import FileStore
 from ltxvfs.verification import verify
 

@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from servers.place import Place
 from servers.process import answers, free_ports, running, unavailable
 
-from ltxvfs.backends.nats import NatsStore
+from ltxvfs.backends.nats.store import NatsStore
 from ltxvfs.backends.url import ReplicaURL
 
 USER = "test"

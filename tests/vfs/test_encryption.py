@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from keys import x25519
 
 import ltxvfs
-from ltxvfs.backends.age import AgeStore
+from ltxvfs.backends.age.store import AgeStore
 from ltxvfs.backends.file import FileStore
 from ltxvfs.backends.memory import MemoryStore
 from ltxvfs.cli import main

@@ -2,7 +2,7 @@
 
 import click
 
-from ltxvfs.backends.age_keys import AgeKeys
+from ltxvfs.backends.age.keys import AgeKeys
 from ltxvfs.backends.registry import open_replica
 from ltxvfs.cli.output import format_moment, print_json, print_table
 from ltxvfs.cli.program import Verb

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import click
 
-from ltxvfs.backends.age_keys import AgeKeys
+from ltxvfs.backends.age.keys import AgeKeys
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.cli.output import format_moment, print_json, print_table
 from ltxvfs.cli.program import Verb

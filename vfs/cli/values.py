@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import click
 
-from ltxvfs.backends.age_keys import AgeKeys
+from ltxvfs.backends.age.keys import AgeKeys
 from ltxvfs.core.moments import parse_moment
 from ltxvfs.core.types import TXID
 

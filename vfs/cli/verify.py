@@ -2,7 +2,7 @@
 
 import click
 
-from ltxvfs.backends.age_keys import AgeKeys
+from ltxvfs.backends.age.keys import AgeKeys
 from ltxvfs.cli.output import print_json
 from ltxvfs.cli.program import Verb
 from ltxvfs.cli.progress import progress_bar

@@ -1,0 +1,1 @@
+"""Replicas in NATS JetStream object stores."""

@@ -1,0 +1,1 @@
+"""Replicas in S3 buckets, and in those of OSS."""
