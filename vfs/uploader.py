@@ -172,12 +172,16 @@ class Uploader:
 
     def _look(self) -> TXID:
         """List the replica: give its newest TXID."""
+        before = self.txid
         newest = self._replica.newest()
         remote = TXID(0) if newest is None else newest.max_txid
         sealed = self._folder.sealed()
         self._known = set(sealed)
         if newest is not None and remote in sealed and not self._history.may_hold(newest):
             self._astray = f"the replica's {remote} is another writer's"
+        elif 0 < remote < before:
+            # What is there now need not be ours, even where the next local file has the next TXID.
+            self._astray = f"the replica went back from {before} to {remote}"
         else:
             self._astray = self._why_astray(remote, sealed)
         if not self._astray:

@@ -1,4 +1,4 @@
-"""A replica whose raw transactions were compacted away while nobody wrote: gone on with."""
+"""A replica that is not as it was left: compacted while nobody wrote, or another history."""
 
 import logging
 from pathlib import Path
@@ -53,6 +53,25 @@ def test_another_history_is_told_from_ours_after_its_compaction(
         merge(client, 1, 1, last)
     written(app, 1)
     assert "another writer's" in caplog.text
+    con = app.connect()
+    ltxvfs.wait(con, 10)
+    assert app.restored() == live(con)
+
+
+def test_a_replica_that_went_back_to_another_history_gets_a_full_image(
+    app: Replicated, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its end is just in front of the newest local file, which would follow on it by its TXID."""
+    written(app, 3)
+    (tmp_path / "other").mkdir()
+    other = live_through(tmp_path / "other", seed=3)
+    with open_replica(app.url) as client:
+        last = client.max_txid()
+        client.delete_all()
+        for txid in range(1, last):
+            client.write_ltx_file(0, txid, txid, other.files[TXID(txid)])
+    written(app, 1)
+    assert "went back" in caplog.text
     con = app.connect()
     ltxvfs.wait(con, 10)
     assert app.restored() == live(con)
