@@ -118,11 +118,24 @@ static int use_kept(ltx_db *db, ltx_cut *out)
     return 0;
 }
 
+/* The open spool's file is there already: its sealer died before the next spool was begun, and what
+   others have added to the old one since is not in that file. Reading the chain from disk takes it
+   over into the next spool. */
+static void notice_dead_sealer(ltx_db *db)
+{
+    char path[PATH_MAX];
+    if (db->loaded && db->has_chain &&
+        ltx_chain_ltx_path(db, db->spool.header.txid, "", path, sizeof path) == 0 &&
+        access(path, F_OK) == 0)
+        db->loaded = 0;
+}
+
 static int plan(ltx_db *db, ltx_cut *ahead, ltx_cut *out)
 {
     int rc = ltx_state_lock(db);
     if (rc)
         return rc;
+    notice_dead_sealer(db);
     if (!use_kept(db, out))
         rc = ltx_cut_plan(db, ahead);
     ltx_state_unlock(db);

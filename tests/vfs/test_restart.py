@@ -14,6 +14,7 @@ from reference.crc64 import crc64
 from replicated import Replicated, contiguous, live
 
 import ltxvfs
+from ltxvfs.core.names import file_name
 
 
 def crashed(app: Replicated, *statements: str) -> None:
@@ -141,6 +142,33 @@ def test_a_sealer_dies_between_its_ltx_file_and_the_next_spool(app: Replicated) 
     assert agreed(app, con)
     assert app.txids()[-1][1] > sealed
     assert con.execute("SELECT count(*) FROM t").get == count + 1
+    assert foreign_writes(con) == 0
+
+
+def test_a_sealer_in_another_process_dies_behind_its_ltx_file(
+    app: Replicated, tmp_path: Path
+) -> None:
+    """What was captured into its spool since is not in that file, which may be uploaded already."""
+    con = app.connect(sync_interval=3600)
+    con.execute("CREATE TABLE t(x)")
+    ltxvfs.wait(con, 10)
+    con.execute("INSERT INTO t VALUES (randomblob(5000))")
+    con.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    (tmp_path / "there").mkdir()
+    for path in tmp_path.glob("*app.db*"):
+        target = tmp_path / "there" / path.name
+        shutil.copytree(path, target) if path.is_dir() else shutil.copy(path, target)
+    there = Replicated(tmp_path / "there" / "app.db")
+    shutil.rmtree(there.replica / "lock.json")  # the lease of the living one
+    dying = there.connect()
+    sealed = file_name(*[ltxvfs.wait(dying, 10)] * 2)
+    dying.close()
+    there.await_retirement()
+    local = Path(".app.db-litestream/ltx/0", sealed)
+    shutil.copy(tmp_path / "there" / local, tmp_path / local)
+    shutil.copy(there.replica / "ltx" / "0" / sealed, app.replica / "ltx" / "0" / sealed)
+    con.execute("INSERT INTO t VALUES (randomblob(50000))")
+    assert agreed(app, con)
     assert foreign_writes(con) == 0
 
 
