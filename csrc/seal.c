@@ -177,7 +177,12 @@ static int go_on_behind(ltx_db *db, const ltx_cut *cut)
     int rc = ltx_state_lock(db);
     if (rc)
         return rc;
-    if (ltx_cut_is_current(db, cut)) {
+    if (!db->loaded) {
+        /* Another process died with the lock: what it left is looked at, and taken over, there. */
+        rc = ltx_state_files(db);
+        if (!rc)
+            rc = ltx_chain_load(db);
+    } else if (ltx_cut_is_current(db, cut)) {
         rc = ltx_spool_carry(db->folder, &db->spool, cut->spool_size, &next);
         if (!rc)
             rc = ltx_chain_remove_spool(db, cut->txid);

@@ -215,9 +215,12 @@ class Uploader:
 
     def _upload(self, remote: TXID, pending: list[TXID], *, looked: bool) -> bool:
         """Upload what follows ``remote``; False when the replica must be looked at again."""
+        self._remote = remote
         for txid in pending:
             if self._tenure.hold() or not (looked or self._has(remote)):
                 return False
+            if txid != self._remote + 1:
+                return False  # the chain was begun anew once more, by a process that died at it
             self._put(txid)
             self._trouble.over()
             looked = True
