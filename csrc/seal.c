@@ -173,7 +173,7 @@ static int take(ltx_db *db, ltx_cut *out)
    chain is read from disk again, where it is made up for. */
 static int go_on_behind(ltx_db *db, const ltx_cut *cut)
 {
-    ltx_spool next;
+    ltx_spool next = {.fd = -1}; /* closed: there may be no room to make it */
     int rc = ltx_state_lock(db);
     if (rc)
         return rc;
