@@ -6,6 +6,7 @@ transactions is written once above it, in ``ltxvfs.backends.replica``. Beside th
 several threads at once. They raise ``ReplicaError`` and its children, never their SDK's errors.
 """
 
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -170,6 +171,14 @@ def check_record(data: bytes) -> bytes:
     if not 1 <= len(data) <= RECORD_SIZE_MAX:
         raise ValueError(f"a record is 1 to {RECORD_SIZE_MAX} bytes, not {len(data)}")
     return data
+
+
+def size_left(file: BinaryIO) -> int:
+    """Give the bytes from a seekable file's position to its end; the position stays."""
+    begin = file.tell()
+    size = file.seek(0, io.SEEK_END) - begin
+    file.seek(begin)
+    return size
 
 
 def check_prefix(prefix: str) -> str:

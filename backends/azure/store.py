@@ -33,6 +33,7 @@ from ltxvfs.backends.store import (
     check_prefix,
     check_record,
     is_key,
+    size_left,
 )
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError, NotFound, Unavailable
@@ -110,7 +111,7 @@ class AzureStore:
     ) -> Entry:
         blob = self._blob(key)
         moment = modified or datetime.now(UTC)
-        size = len(source) if isinstance(source, bytes) else _size_left(source)
+        size = len(source) if isinstance(source, bytes) else size_left(source)
         settings: dict[str, Any] = {
             "metadata": {TIMESTAMP: format_rfc3339(moment)},
             "content_settings": _BYTES,
@@ -211,13 +212,6 @@ class AzureStore:
 def _is_folder(blob: BlobProperties) -> bool:
     """Tell a folder of an account with a hierarchical namespace from an empty blob."""
     return (blob.metadata or {}).get("hdi_isfolder", "").lower() == "true"
-
-
-def _size_left(file: BinaryIO) -> int:
-    begin = file.tell()
-    size = file.seek(0, io.SEEK_END) - begin
-    file.seek(begin)
-    return size
 
 
 def _moment(blob: BlobProperties) -> datetime:

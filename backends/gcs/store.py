@@ -26,6 +26,7 @@ from ltxvfs.backends.store import (
     check_prefix,
     check_record,
     is_key,
+    size_left,
 )
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError, NotFound
@@ -95,7 +96,7 @@ class GoogleStore:
     ) -> Entry:
         moment = modified or datetime.now(UTC)
         file = io.BytesIO(source) if isinstance(source, bytes) else source
-        size = _size_left(file)
+        size = size_left(file)
         blob = self._blob(key)
         blob.metadata = {TIMESTAMP: format_rfc3339(moment)}
         if size <= WHOLE_SIZE_MAX:
@@ -219,13 +220,6 @@ class GoogleStore:
                 yield
         except NotFound:
             raise ConfigError(f"the bucket {self._name} does not exist") from None
-
-
-def _size_left(file: BinaryIO) -> int:
-    begin = file.tell()
-    size = file.seek(0, io.SEEK_END) - begin
-    file.seek(begin)
-    return size
 
 
 def _moment(blob: Any) -> datetime:

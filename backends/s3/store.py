@@ -30,6 +30,7 @@ from ltxvfs.backends.store import (
     check_prefix,
     check_record,
     is_key,
+    size_left,
 )
 from ltxvfs.backends.url import ReplicaURL
 from ltxvfs.core.errors import ConfigError, Conflict, NotFound, Unavailable
@@ -98,7 +99,7 @@ class S3Store:
     ) -> Entry:
         moment = modified or datetime.now(UTC)
         condition = self._if_absent(key) if if_absent else {}
-        size = _size(source)
+        size = len(source) if isinstance(source, bytes) else size_left(source)
         if size <= self.settings.part_size:
             data = source if isinstance(source, bytes) else source.read(size)
             self._put(key, data, self._described(moment) | condition)
@@ -260,15 +261,6 @@ class S3Store:
         except ConfigError:
             return False
         return False
-
-
-def _size(source: bytes | BinaryIO) -> int:
-    if isinstance(source, bytes):
-        return len(source)
-    start = source.tell()
-    size = source.seek(0, io.SEEK_END) - start
-    source.seek(start)
-    return size
 
 
 def _range(start: int, size: int | None) -> str:
